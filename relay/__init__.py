@@ -1,0 +1,1 @@
+"""The trusted inside of Letterlock: intake, policy, protection, delivery."""

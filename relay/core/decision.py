@@ -1,0 +1,84 @@
+"""What was decided for one recipient, and why. Stored before anything changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How one recipient's copy leaves. The names are stored and shown; none is ever renamed."""
+
+    PASS = "pass"  # noqa: S105 - a policy word, not a password
+    PDF = "pdf"
+    WEBMAIL = "webmail"
+    SMIME = "smime"
+    OPENPGP = "openpgp"
+    HOLD = "hold"
+    REJECT = "reject"
+    DISCARD = "discard"
+    FORWARD = "forward"
+
+
+class Reason(StrEnum):
+    """The short word for why; the rules hit tell the rest."""
+
+    RULE = "rule"
+    KEYWORD = "keyword"
+    HEADER = "header"
+    SENSITIVITY = "sensitivity"
+    ADDRESS_DEFAULT = "address-default"
+    DOMAIN_DEFAULT = "domain-default"
+    SHIPPED_DEFAULT = "shipped-default"
+    INSIDE = "inside"
+    FOREIGN_SENDER = "foreign-sender"
+    NOT_YET_POSSIBLE = "not-yet-possible"
+    TOO_LARGE = "too-large"
+    SYSTEM = "system"
+    LOOP = "loop"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChange:
+    """Add (`value` given) or remove (`value` None) a header field."""
+
+    name: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One recipient's decision.
+
+    Decisions that compare equal, apart from the recipient, share one protected copy where the method allows it.
+    """
+
+    method: Method
+    reason: Reason
+    explanation: str
+    """One sentence in plain English that names the rule or keyword; no subject, no mail text."""
+    rules: tuple[str, ...] = ()
+    """Ids of the rules hit, in order."""
+    policy_version: int = 0
+    confidential: bool = False
+    """No subject in the clear."""
+    cipher: str = "aes-256"
+    """`aes-256` or `aes-128` for PDF."""
+    password_mode: str = "pair"  # noqa: S105
+    """`pair` or `message`."""
+    show_password: bool = False
+    """{password}: tell the sender the password again."""
+    new_password: bool = False
+    """{new_password}: rotate the pair password first."""
+    headers: tuple[HeaderChange, ...] = ()
+    forward_to: tuple[str, ...] = ()
+    subject_strip: tuple[str, ...] = ()
+    """Keywords found in the subject, to be stripped before sending."""
+    subject_policy: str = "keep"
+    """Subject of the carrier mail: `keep`, `generic`."""
+    status: str = ""
+    """Enhanced status for reject."""
+    text: str = ""
+    """Text for the sender on reject or hold."""
+    warnings: tuple[str, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
