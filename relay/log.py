@@ -1,0 +1,129 @@
+"""JSON logs with redaction: one object a line on stderr.
+
+A log line names things by id. Passwords, keys, codes, subjects, file names and mail text never reach it: fields with
+such names are replaced, and of an exception only its class and the code places are written, because its message may
+hold mail text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+_FORBIDDEN = (
+    "password",
+    "passphrase",
+    "secret",
+    "private",
+    "pin",
+    "code",
+    "subject",
+    "filename",
+    "file_name",
+    "text",
+    "body",
+    "content",
+    "plaintext",
+    "key_data",
+)
+_ALLOWED = frozenset({"exit_code", "reply_code", "body_type", "content_size", "pinned", "mapping"})
+REDACTED = "[redacted]"
+
+
+def _is_forbidden(name: str) -> bool:
+    lowered = name.lower()
+    if lowered in _ALLOWED:
+        return False
+    parts = lowered.split("_")
+    return any(word in parts or (len(word) > 4 and word in lowered) for word in _FORBIDDEN)
+
+
+def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with everything under a forbidden name replaced, at any depth; octets are never shown."""
+    out: dict[str, Any] = {}
+    for name, value in fields.items():
+        if _is_forbidden(name):
+            out[name] = REDACTED
+        elif isinstance(value, Mapping):
+            out[name] = redact(value)
+        elif isinstance(value, bytes | bytearray | memoryview):
+            out[name] = f"[{len(value)} octets]"
+        else:
+            out[name] = value
+    return out
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object: time, level, process, event, then the fields."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line without its newline."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "event": record.getMessage() if not record.args else record.msg,
+        }
+        fields = getattr(record, "fields", None)
+        if isinstance(fields, Mapping):
+            line.update(redact(fields))
+        elif not record.name.startswith("letterlock"):
+            # Libraries' lines may quote what they read: only where they come from is kept.
+            line["event"] = "library"
+            line["logger"] = record.name
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["places"] = [
+                f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])[-8:]
+            ]
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class Log:
+    """Writes events with fields: `log.info("mail-accepted", message=id)`."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(f"letterlock.{name}")
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """For developers."""
+        self._logger.debug(event, extra={"fields": fields})
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Something happened as it should."""
+        self._logger.info(event, extra={"fields": fields})
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Something an operator should see some day."""
+        self._logger.warning(event, extra={"fields": fields})
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Something an operator must see."""
+        self._logger.error(event, extra={"fields": fields})
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error with its class and code places; never its message."""
+        self._logger.error(event, extra={"fields": fields}, exc_info=True)
+
+
+def configure_logging(process: str, level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every log line of this process to the stream (stderr) as JSON. Called once, by the process's entry."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter(process))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("letterlock").setLevel(level.upper())
+    # aiosmtpd's logger prints message lines at DEBUG.
+    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    logging.captureWarnings(True)

@@ -1,0 +1,291 @@
+"""Settings that differ per host: one TOML file plus secret files, validated at start.
+
+Everything that belongs to the organisation (domains, routes, brands, keywords, policy, listeners) lives in the database
+with version and author. An error here names the key and says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay.core.errors import ConfigurationError
+
+ENVIRONMENT_VARIABLE = "LETTERLOCK_CONFIG"
+DEFAULT_PATH = Path("/etc/letterlock/letterlock.toml")
+_HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Who this node is."""
+
+    node: str
+    hostname: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Where keyd finds its token and the others find keyd."""
+
+    directory: Path
+    pin_file: Path
+    public_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The gateway's own certificate for STARTTLS, PEM files; None offers no STARTTLS."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Where `letterlock serve` answers GET /health; port 0 means nowhere."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Size of the worker's pool and the limits of one job."""
+
+    processes: int
+    job_seconds: int
+    memory_mib: int
+    recycle_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverSettings:
+    """Size of deliver's thread pool."""
+
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one host. Paths are absolute."""
+
+    path: Path
+    host: HostSettings
+    state_dir: Path
+    run_dir: Path
+    database_url: str
+    keys: KeySettings
+    tls: TlsSettings | None
+    health: HealthSettings
+    worker: WorkerSettings
+    deliver: DeliverSettings
+    log_level: str
+    clock_offset_file: Path | None
+    portal_url: str | None
+    """Base of reply links, `https://portal.bank.example`; None leaves Reply out of PDFs."""
+
+
+class _Table:
+    """One TOML table read key by key, so that what nobody asked for can be refused."""
+
+    def __init__(self, name: str, raw: object) -> None:
+        if not isinstance(raw, dict):
+            raise ConfigurationError(name, "must be a table", f"Write [{name}] and its keys below it")
+        self._name = name
+        self._raw: dict[str, Any] = dict(raw)
+
+    def _take(self, key: str, kind: type, default: object) -> Any:
+        full = f"{self._name}.{key}" if self._name else key
+        if key not in self._raw:
+            if default is _REQUIRED:
+                raise ConfigurationError(full, "is missing", "Add it, or run `letterlock init` for a complete example")
+            return default
+        value = self._raw.pop(key)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ConfigurationError(full, f"must be {_KIND_WORDS[kind]}", f"Found {type(value).__name__}")
+        return value
+
+    def text(self, key: str, default: object = None) -> Any:
+        return self._take(key, str, default)
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value: int = self._take(key, int, default)
+        if not low <= value <= high:
+            raise ConfigurationError(f"{self._name}.{key}", f"is {value}", f"Choose a number from {low} to {high}")
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(f"{self._name}.{key}" if self._name else key, self._raw.pop(key, {}))
+
+    def has(self, key: str) -> bool:
+        return key in self._raw
+
+    def finish(self) -> None:
+        for key in self._raw:
+            full = f"{self._name}.{key}" if self._name else key
+            raise ConfigurationError(full, "is not a known setting", "Remove it or correct its spelling")
+
+
+_REQUIRED = object()
+_KIND_WORDS: Mapping[type, str] = {str: 'a text in "quotes"', int: "a whole number"}
+
+
+def find_settings_file(option: str | None, environment: Mapping[str, str] | None = None) -> Path:
+    """Return the file to read: --config, else $LETTERLOCK_CONFIG, else /etc/letterlock/letterlock.toml."""
+    environment = os.environ if environment is None else environment
+    for source, value in (("--config", option), (ENVIRONMENT_VARIABLE, environment.get(ENVIRONMENT_VARIABLE))):
+        if value:
+            path = Path(value)
+            if path.is_dir():
+                path = path / "letterlock.toml"
+            if not path.is_file():
+                raise ConfigurationError(source, f"{path} does not exist", "Run `letterlock init DIR` to make one")
+            return path.resolve()
+    if DEFAULT_PATH.is_file():
+        return DEFAULT_PATH
+    raise ConfigurationError(
+        "--config",
+        f"no settings file found (also looked at ${ENVIRONMENT_VARIABLE} and {DEFAULT_PATH})",
+        "Run `letterlock init DIR`, then `letterlock --config DIR serve`",
+    )
+
+
+def _absolute(base: Path, text: str) -> Path:
+    return (base / text).resolve()
+
+
+def _existing(key: str, path: Path, fix: str) -> Path:
+    if not path.exists():
+        raise ConfigurationError(key, f"{path} does not exist", fix)
+    return path
+
+
+def _read_host(table: _Table) -> HostSettings:
+    hostname = str(table.text("hostname", _REQUIRED)).lower()
+    if not _HOSTNAME.fullmatch(hostname):
+        raise ConfigurationError("host.hostname", f"{hostname!r} is not a host name", "Use the name that others reach")
+    node = str(table.text("node", "node1"))
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", node):
+        raise ConfigurationError("host.node", f"{node!r} is not usable", "Use 1 to 32 of a-z, 0-9 and -")
+    tenant = str(table.text("tenant", "main"))
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", tenant):
+        raise ConfigurationError("host.tenant", f"{tenant!r} is not usable", "Use 1 to 32 of a-z, 0-9 and -")
+    table.finish()
+    return HostSettings(node, hostname, tenant)
+
+
+def _read_database(base: Path, table: _Table) -> str:
+    url = str(table.text("url", _REQUIRED))
+    password_file = table.text("password_file")
+    table.finish()
+    if url.startswith("sqlite:///"):
+        return "sqlite:///" + str(_absolute(base, url.removeprefix("sqlite:///")))
+    if not url.startswith("postgresql://"):
+        raise ConfigurationError(
+            "database.url",
+            "is neither sqlite nor postgresql",
+            'Use "sqlite:///state/letterlock.db" or "postgresql://..."',
+        )
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    if password_file:
+        path = _existing("database.password_file", _absolute(base, password_file), "Create it with mode 0600")
+        from urllib.parse import quote, urlsplit, urlunsplit
+
+        parts = urlsplit(url)
+        user, _, rest = parts.netloc.rpartition("@")
+        secret = quote(path.read_text("utf-8").strip(), safe="")
+        url = urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{rest}"))
+    return url
+
+
+def _read_tls(base: Path, table: _Table) -> TlsSettings | None:
+    certificate, key = table.text("certificate"), table.text("key")
+    table.finish()
+    if not certificate and not key:
+        return None
+    if not (certificate and key):
+        raise ConfigurationError("tls", "needs both certificate and key", "Name both PEM files, or neither")
+    return TlsSettings(
+        _existing("tls.certificate", _absolute(base, certificate), "Name a PEM file with the chain"),
+        _existing("tls.key", _absolute(base, key), "Name a PEM file with the private key"),
+    )
+
+
+def _read_portal_url(table: _Table) -> str | None:
+    url: str | None = table.text("url")
+    table.finish()
+    if url is not None and not re.fullmatch(r"https://[^\s/?#]+", url.rstrip("/")):
+        raise ConfigurationError("portal.url", "is not an https address", 'Write "https://portal.bank.example"')
+    return url.rstrip("/") if url else None
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the settings file. Raises ConfigurationError that names the key and the fix."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            "--config", f"{path} cannot be read ({error.strerror})", "Check owner and mode"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"is not TOML: {error}", "Correct that line") from error
+    base = path.parent
+    top = _Table("", raw)
+    host = _read_host(top.table("host"))
+    paths = top.table("paths")
+    state_dir = _absolute(base, str(paths.text("state", "state")))
+    run_dir = _absolute(base, str(paths.text("run", "run")))
+    paths.finish()
+    database_url = _read_database(base, top.table("database"))
+    keys = top.table("keys")
+    key_dir = _absolute(base, str(keys.text("directory", "keys")))
+    pin_file = _absolute(base, str(keys.text("pin_file", "secrets/token.pin")))
+    public_file = _absolute(base, str(keys.text("public_file", "public/spool.json")))
+    keys.finish()
+    health = top.table("health")
+    health_settings = HealthSettings(str(health.text("host", "127.0.0.1")), health.number("port", 0, 0, 65535))
+    health.finish()
+    worker = top.table("worker")
+    worker_settings = WorkerSettings(
+        worker.number("processes", max(1, min(8, os.cpu_count() or 1)), 1, 256),
+        worker.number("job_seconds", 120, 10, 3600),
+        worker.number("memory_mib", 1536, 256, 65536),
+        worker.number("recycle_jobs", 2000, 1, 1_000_000),
+    )
+    worker.finish()
+    deliver = top.table("deliver")
+    deliver_settings = DeliverSettings(deliver.number("connections", 8, 1, 256))
+    deliver.finish()
+    log = top.table("log")
+    level = str(log.text("level", "info"))
+    if level not in ("debug", "info", "warning", "error"):
+        raise ConfigurationError("log.level", f"is {level!r}", "Choose debug, info, warning or error")
+    log.finish()
+    test = top.table("test")
+    offset = test.text("clock_offset_file")
+    test.finish()
+    tls = _read_tls(base, top.table("tls"))
+    portal_url = _read_portal_url(top.table("portal"))
+    top.finish()
+    return Settings(
+        path=path,
+        host=host,
+        state_dir=state_dir,
+        run_dir=run_dir,
+        database_url=database_url,
+        keys=KeySettings(key_dir, pin_file, public_file),
+        tls=tls,
+        health=health_settings,
+        worker=worker_settings,
+        deliver=deliver_settings,
+        log_level=level,
+        clock_offset_file=_absolute(base, offset) if offset else None,
+        portal_url=portal_url,
+    )
