@@ -104,7 +104,7 @@ class HealthPage:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_arguments: Any, **_named: Any) -> None:
                 return
 
         self._server = ThreadingHTTPServer((host, port), Handler)

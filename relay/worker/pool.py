@@ -1,0 +1,188 @@
+"""A pool of limited child processes (relay.md 3).
+
+Own supervision instead of concurrent.futures, because there one crash takes every queued job with it, running jobs
+cannot be stopped, and recycling deadlocks. Here one child does one job at a time over its own pipe; it is killed by
+wall clock, limited by rlimits, recycled by count, and its death concerns its own job alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import resource
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+Entry = Callable[[Connection, str], None]
+
+
+class Fate(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    CRASHED = "crashed"
+    OVERTIME = "overtime"
+    NOT_STARTED = "not-started"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One job's end. `answer` is what the child sent back when it was done."""
+
+    job: Any
+    fate: Fate
+    answer: Any = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """Limits of one child."""
+
+    job_seconds: float
+    memory_mib: int
+    recycle_jobs: int
+
+
+@dataclass(slots=True)
+class _Child:
+    process: ForkServerProcess
+    pipe: Connection
+    jobs: deque[Any] = field(default_factory=deque)
+    started: float = 0.0
+    done: int = 0
+
+
+def limit_child(memory_mib: int) -> None:
+    """Apply the limits of pdf.md 1.4 that suit a whole worker: address space, no core dump (it would hold keys)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    size = memory_mib * 1024 * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or size < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (size, hard))
+
+
+def _child_main(entry: Entry, pipe: Connection, argument: str, memory_mib: int) -> None:
+    limit_child(memory_mib)
+    entry(pipe, argument)
+
+
+class WorkerPool:
+    """Children of one kind. Not thread-safe: one thread submits and polls."""
+
+    def __init__(self, entry: Entry, argument: str, size: int, limits: PoolLimits, preload: Sequence[str] = ()) -> None:
+        self._entry = entry
+        self._argument = argument
+        self._size = size
+        self._limits = limits
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+        self._children: list[_Child] = [self._launch() for _ in range(size)]
+
+    def _launch(self) -> _Child:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_child_main, args=(self._entry, theirs, self._argument, self._limits.memory_mib), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Child(process, ours)
+
+    @property
+    def idle(self) -> int:
+        """Number of children without a job."""
+        return sum(1 for child in self._children if not child.jobs)
+
+    @property
+    def busy(self) -> int:
+        """Number of jobs handed out and not ended."""
+        return sum(len(child.jobs) for child in self._children)
+
+    def submit(self, jobs: Sequence[Any]) -> None:
+        """Hand a batch to an idle child; it does the jobs one after the other and answers after each."""
+        child = next(child for child in self._children if not child.jobs)
+        child.jobs.extend(jobs)
+        child.started = time.monotonic()
+        try:
+            child.pipe.send(list(jobs))
+        except (OSError, ValueError):
+            return  # a dead child is found by poll
+
+    def poll(self, seconds: float, also: Sequence[Any] = ()) -> list[Ended]:
+        """Wait up to so many seconds for an end; `also` are other things with fileno() that end the wait early."""
+        pipes = {child.pipe: child for child in self._children if child.jobs}
+        ready = multiprocessing.connection.wait([*pipes, *also], seconds)
+        ended: list[Ended] = []
+        for item in ready:
+            child = pipes.get(item) if isinstance(item, Connection) else None
+            if child is not None:
+                ended.extend(self._read(child))
+        now = time.monotonic()
+        for child in list(self._children):
+            if child.jobs and now - child.started > self._limits.job_seconds:
+                child.process.kill()
+                ended.extend(self._bury(child, Fate.OVERTIME))
+        return ended
+
+    def _read(self, child: _Child) -> list[Ended]:
+        ended: list[Ended] = []
+        try:
+            while child.jobs and child.pipe.poll():
+                answer = child.pipe.recv()
+                ended.append(Ended(child.jobs.popleft(), Fate.DONE, answer))
+                child.done += 1
+                child.started = time.monotonic()
+        except (EOFError, OSError):
+            return ended + self._bury(child, Fate.CRASHED)
+        if not child.jobs and child.done >= self._limits.recycle_jobs:
+            self._retire(child)
+        return ended
+
+    def _bury(self, child: _Child, fate: Fate) -> list[Ended]:
+        """The child is dead: its first open job met the fate, the others never began."""
+        child.process.join(5)
+        code = child.process.exitcode
+        ended = [
+            Ended(job, fate if position == 0 else Fate.NOT_STARTED, exit_code=code)
+            for position, job in enumerate(child.jobs)
+        ]
+        child.pipe.close()
+        self._children[self._children.index(child)] = self._launch()
+        return ended
+
+    def _retire(self, child: _Child) -> None:
+        with contextlib.suppress(OSError):
+            child.pipe.send(None)
+        child.pipe.close()
+        child.process.join(5)
+        if child.process.is_alive():
+            child.process.kill()
+        self._children[self._children.index(child)] = self._launch()
+
+    def close(self, seconds: float) -> list[Ended]:
+        """Let running jobs end for so long, kill the rest, and return how every open job ended."""
+        deadline = time.monotonic() + seconds
+        ended: list[Ended] = []
+        while self.busy and time.monotonic() < deadline:
+            ended.extend(self.poll(0.1))
+        for child in self._children:
+            with contextlib.suppress(OSError):
+                child.pipe.send(None)
+            child.process.join(1 if not child.jobs else 0)
+            if child.process.is_alive():
+                child.process.kill()
+                child.process.join(5)
+            ended.extend(
+                Ended(job, Fate.OVERTIME if position == 0 else Fate.NOT_STARTED)
+                for position, job in enumerate(child.jobs)
+            )
+            child.jobs.clear()
+            child.pipe.close()
+        return ended
