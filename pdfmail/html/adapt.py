@@ -1,0 +1,184 @@
+"""The last pass over the cleaned tree: links that show where they lead, pictures or a visible stand-in, directions.
+
+Every href and src is set here or removed; class attributes exist only because this pass writes them, so a mail cannot
+imitate the gateway's own marks by class. Source: docs/pdf.md; RFC 2392; HTML Living Standard 3.2.6.4 (dir=auto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, SubElement
+
+from pdfmail.html.colours import measure_contrast, measure_lightness, parse_colour
+from pdfmail.html.names import name_set
+from pdfmail.html.pictures import PictureBook
+from pdfmail.html.targets import LinkTarget, is_text_misleading, is_text_the_target, parse_target
+from pdfmail.html.text import clean_text, find_direction, has_rtl, split_words
+from pdfmail.html.texts import BodyTexts
+
+MAX_PICTURES = 200
+MAX_LISTED_LINKS = 100
+SHOWN_URL = 400  # characters of a target in the list
+ALT_CHARS = 200
+PIXEL = 3  # a picture of at most this many pixels a side is a counter or a spacer
+_BLOCKS = name_set("p div td th li h1 h2 h3 h4 h5 h6 pre blockquote ul ol dd dt table center")
+
+
+def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
+    """Change the tree in place."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    _adapt_pictures(root, parents, book, texts)
+    _adapt_links(root, texts)
+    if has_rtl("".join(root.itertext())):
+        _set_directions(root)
+    _rescue_contrast(root)
+
+
+def _adapt_pictures(root: Element, parents: dict[Element, Element], book: PictureBook, texts: BodyTexts) -> None:
+    shown = 0
+    for image in list(root.iter("img")):
+        source = image.get("src", "").strip()
+        found = book.find(source[4:]) if source.lower().startswith("cid:") and shown < MAX_PICTURES else None
+        alt = image.get("alt")
+        if found is not None:
+            key, picture = found
+            shown += 1
+            image.set("src", f"cid:{key}")
+            image.set("alt", (alt or texts.image)[:ALT_CHARS])
+            _fit(image, picture.width, picture.height)
+        elif _is_invisible(image) or (alt is not None and not alt.strip()):
+            _replace(parents[image], image, None)  # counters, spacers and decoration need no stand-in
+        else:
+            stand_in = Element("span", {"class": "ll-image"})
+            label = split_words((alt or "").strip()[:ALT_CHARS])
+            stand_in.text = f"{texts.image}: {label}" if label else texts.image_left_out
+            _replace(parents[image], image, stand_in)
+
+
+def _is_invisible(image: Element) -> bool:
+    sizes = [image.get(name, "") for name in ("width", "height")]
+    style = image.get("style", "")
+    return any(size.isdigit() and int(size) <= PIXEL for size in sizes) or "display:none" in style
+
+
+def _fit(image: Element, width: int, height: int) -> None:
+    """Drop sizes that are no numbers the layout needs; a lone attribute keeps the picture's own ratio."""
+    for name in ("width", "height"):
+        value = image.get(name)
+        if value is not None and (value == "0" or not value.rstrip("%").isdigit()):
+            del image.attrib[name]
+    if width > 1400 and "width" not in image.attrib and "width" not in image.get("style", ""):
+        image.set("width", "642")  # a photograph without a size is as wide as the page
+        image.attrib.pop("height", None)
+    del height
+
+
+def _replace(parent: Element, old: Element, new: Element | None) -> None:
+    index = list(parent).index(old)
+    tail = old.tail
+    parent.remove(old)
+    if new is not None:
+        new.tail = tail
+        parent.insert(index, new)
+    elif tail:
+        if index:
+            parent[index - 1].tail = (parent[index - 1].tail or "") + tail
+        else:
+            parent.text = (parent.text or "") + tail
+
+
+def _adapt_links(root: Element, texts: BodyTexts) -> None:
+    """Number each link whose text is not its target, and list the targets at the end.
+
+    Readers like Firefox switch links off in a PDF with a password, and a link on paper is dead: so the target is
+    printed. A text that names another host than the target gets a warning on the spot.
+    """
+    numbers: dict[str, int] = {}
+    listed: list[LinkTarget] = []
+    for link in list(root.iter("a")):
+        untrusted = link.attrib.pop("href", None)
+        target = parse_target(untrusted) if untrusted else None
+        if target is None:
+            continue
+        text = "".join(link.itertext())
+        has_picture = next(link.iter("img"), None) is not None
+        if not text.strip() and not has_picture:
+            continue
+        link.set("href", target.url)
+        if is_text_the_target(text, target):
+            continue
+        if is_text_misleading(text, target):
+            warning = SubElement(link, "span", {"class": "ll-warning"})
+            warning.text = split_words(f" [{texts.link_goes_to}: {target.host}]")
+        if target.url not in numbers and len(listed) < MAX_LISTED_LINKS:
+            listed.append(target)
+            numbers[target.url] = len(listed)
+        if number := numbers.get(target.url):
+            mark = SubElement(link, "span", {"class": "ll-mark"})
+            mark.text = f"\u00a0[{number}]"
+    if listed:
+        _list_links(root, listed, texts)
+
+
+def _list_links(root: Element, listed: list[LinkTarget], texts: BodyTexts) -> None:
+    section = SubElement(root, "div", {"class": "ll-links", "lang": texts.language, "dir": "ltr"})
+    SubElement(section, "p", {"class": "ll-links-title"}).text = texts.links
+    for number, target in enumerate(listed, 1):
+        line = SubElement(section, "p", {"class": "ll-link-line"})
+        line.text = f"[{number}] "
+        link = SubElement(line, "a", {"href": target.url})
+        shown = target.shown
+        before, host, after = shown.partition(target.host)
+        link.text = before
+        strong = SubElement(link, "b")
+        strong.text = host
+        rest = after if len(after) <= SHOWN_URL else after[:SHOWN_URL] + " \u2026"
+        strong.tail = split_words("" if rest == "/" else rest)
+
+
+def _set_directions(root: Element) -> None:
+    """Give each outermost block without a direction the one of its first strong letter (dir=auto for everybody)."""
+    for element in _walk_undirected(root):
+        direction = find_direction("".join(element.itertext()))
+        if direction == "rtl":
+            element.set("dir", "rtl")
+
+
+def _walk_undirected(root: Element) -> Iterator[Element]:
+    """Yield innermost-first blocks that hold text of their own and stand below no dir attribute."""
+    stack = list(root)
+    while stack:
+        element = stack.pop()
+        if element.get("dir") in {"ltr", "rtl"} or "direction:" in element.get("style", ""):
+            continue
+        if element.tag in _BLOCKS and not any(child.tag in _BLOCKS for child in element.iter() if child is not element):
+            yield element
+        else:
+            stack.extend(element)
+
+
+def _rescue_contrast(root: Element) -> None:
+    """Take the colour from text that could not be read because its background picture is not shown."""
+    stack = [(root, 1.0)]
+    while stack:
+        element, background = stack.pop()
+        styles = _read_styles(element)
+        own = styles.get("background-color") or parse_colour(element.get("bgcolor", "") or "-")
+        if own is not None and own != "transparent":
+            lightness = measure_lightness(own)
+            background = lightness if lightness is not None else background
+        colour = styles.get("color") or parse_colour(element.get("color", "") or "-")
+        lightness = measure_lightness(colour) if colour else None
+        if lightness is not None and measure_contrast(lightness, background) < 1.25:
+            styles.pop("color", None)
+            element.attrib.pop("color", None)
+            styles["color"] = "#15212b" if background > 0.18 else "#ffffff"
+            element.set("style", ";".join(f"{name}:{value}" for name, value in styles.items()))
+        stack.extend((child, background) for child in element)
+
+
+def _read_styles(element: Element) -> dict[str, str]:
+    style = element.get("style")
+    if not style:
+        return {}
+    return dict(part.split(":", 1) for part in clean_text(style).split(";") if ":" in part)

@@ -1,0 +1,98 @@
+"""The only file that imports WeasyPrint. Import it after FONTCONFIG_FILE is set: fonts are looked up at import.
+
+Must not fetch anything: the fetcher knows the checked pictures and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import cssselect2  # type: ignore[import-untyped]
+from weasyprint import CSS, HTML
+from weasyprint.text.fonts import FontConfiguration
+from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
+
+from pdfmail.errors import RenderCause, RenderError
+from pdfmail.html.pictures import Picture
+
+PAGE_LOGGER = "weasyprint.progress"
+
+
+class PictureFetcher(URLFetcher):  # type: ignore[misc]  # WeasyPrint brings no types
+    """Knows `cid:KEY` of the checked pictures; everything else is refused before a socket or file is touched."""
+
+    def __init__(self, pictures: Mapping[str, Picture]) -> None:
+        super().__init__(allowed_protocols=("cid",), allow_redirects=False, fail_on_errors=True)
+        self._pictures = pictures
+
+    def fetch(self, url: str, headers: object = None) -> URLFetcherResponse:  # noqa: ARG002  # WeasyPrint's signature
+        """Return the picture. Raises ValueError, which WeasyPrint shows as the alternative text."""
+        picture = self._pictures.get(url.removeprefix("cid:")) if url.startswith("cid:") else None
+        if picture is None:
+            raise ValueError("only pictures of the mail itself")
+        return URLFetcherResponse(url, picture.content, {"Content-Type": picture.media_type})
+
+    def open(self, url: object, data: object = None, timeout: object = None) -> URLFetcherResponse:  # noqa: ARG002
+        """Refuse: nothing may use the opener that URLFetcher inherits."""
+        raise FatalURLFetchingError("no opener here")
+
+
+class TreeDocument(HTML):  # type: ignore[misc]
+    """An HTML document made from a tree instead of from text: what was checked is what is drawn."""
+
+    def __init__(self, tree: Element, fetcher: URLFetcher) -> None:
+        self.base_url = None
+        self.url_fetcher = fetcher
+        self.media_type = "print"
+        self.wrapper_element = cssselect2.ElementWrapper.from_html_root(tree, content_language=None)
+        self.etree_element = self.wrapper_element.etree_element
+
+
+class _PageCounter(logging.Handler):
+    """Ends the layout when a page beyond the cap begins, instead of laying out all of them first."""
+
+    def __init__(self, max_pages: int) -> None:
+        super().__init__(logging.INFO)
+        self._max_pages = max_pages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (
+            isinstance(record.msg, str)
+            and record.msg.startswith("Step 5")
+            and isinstance(record.args, tuple)
+            and record.args
+            and isinstance(record.args[0], int)
+            and record.args[0] > self._max_pages
+        ):
+            raise RenderError(RenderCause.PAGES)
+
+
+def load_fonts() -> Any:
+    """Return a font configuration; one may be made before a fork and used once after it."""
+    return FontConfiguration()
+
+
+def parse_stylesheet(text: str) -> Any:
+    """Return a style sheet of ours, parsed once."""
+    return CSS(string=text, url_fetcher=PictureFetcher({}))
+
+
+def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[str, Picture], max_pages: int) -> bytes:
+    """Return the tagged PDF of the tree. Raises RenderError when it has more than `max_pages` pages."""
+    progress = logging.getLogger(PAGE_LOGGER)
+    counter = _PageCounter(max_pages)
+    progress.addHandler(counter)
+    progress.setLevel(logging.INFO)
+    progress.propagate = False
+    logging.getLogger("weasyprint").setLevel(logging.CRITICAL)
+    try:
+        options = {"presentational_hints": True, "pdf_tags": True}
+        document = TreeDocument(tree, PictureFetcher(pictures)).render(fonts, stylesheets=[stylesheet], **options)
+        if len(document.pages) > max_pages:
+            raise RenderError(RenderCause.PAGES)
+        return bytes(document.write_pdf(**options))
+    finally:
+        progress.removeHandler(counter)

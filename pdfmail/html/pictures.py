@@ -1,0 +1,102 @@
+"""Pictures that came with the mail, checked before the layout engine sees them.
+
+Only PNG, JPEG, GIF, WebP and BMP that Pillow knows by content, never by the declared type; SVG, EMF and the like are
+left out. The size is read from the header first, so that a decompression bomb costs nothing. Large photographs are made
+smaller. Source: RFC 2392 (cid:), RFC 2557; Pillow's documentation of `draft`.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from PIL import Image
+
+from pdfmail.model import InlineImage
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+MAX_PIXELS = 50_000_000  # 50 Mpx: a large camera; 30 000 x 30 000 is 900
+MAX_PIXELS_ALL = 120_000_000  # of one mail, as the header says
+KEEP_PIXELS = 4_000_000  # beyond this a picture is made smaller: 170 mm at 300 dpi are 2000 pixels
+KEEP_EDGE = 2000
+MIME = {"PNG": "image/png", "JPEG": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A checked picture: PNG or JPEG octets, width and height in pixels."""
+
+    media_type: str
+    content: bytes
+    width: int
+    height: int
+
+
+def normalise_content_id(untrusted_id: str) -> str:
+    """Return a Content-ID as pictures are looked up: no angle brackets, percent-decoded (RFC 2392)."""
+    return unquote(untrusted_id.strip()).strip("<> \t").lower()
+
+
+class PictureBook:
+    """The pictures of one mail by Content-ID, each checked at its first use."""
+
+    def __init__(self, images: Sequence[InlineImage]) -> None:
+        self._images = {normalise_content_id(image.content_id): image for image in images}
+        self._checked: dict[str, Picture | None] = {}
+        self._room = MAX_PIXELS_ALL
+
+    def find(self, untrusted_id: str) -> tuple[str, Picture] | None:
+        """Return a safe key and the picture that `cid:` names, None if there is none that can be shown."""
+        name = normalise_content_id(untrusted_id)
+        image = self._images.get(name)
+        if image is None:
+            return None
+        if name not in self._checked:
+            self._checked[name] = self._check(image.content)
+        picture = self._checked[name]
+        return None if picture is None else (f"p{list(self._checked).index(name)}", picture)
+
+    def list_used(self) -> dict[str, Picture]:
+        """Return the pictures found so far by their safe keys."""
+        return {f"p{number}": picture for number, picture in enumerate(self._checked.values()) if picture is not None}
+
+    def _check(self, untrusted_content: bytes) -> Picture | None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # our own pixel limit stands in for Pillow's warning
+                with Image.open(io.BytesIO(untrusted_content), formats=FORMATS) as image:
+                    width, height = image.size
+                    pixels = width * height
+                    if not 0 < pixels <= min(MAX_PIXELS, self._room):
+                        return None
+                    self._room -= pixels
+                    if pixels <= KEEP_PIXELS and image.format in MIME:
+                        image.load()
+                        return Picture(MIME[image.format], untrusted_content, width, height)
+                    return _make_smaller(image)
+        except MemoryError:
+            raise
+        except Exception:  # Pillow's decoders raise whatever they like on broken files
+            return None
+
+
+def _make_smaller(image: Image.Image) -> Picture:
+    """Return the first frame as a PNG or JPEG of at most KEEP_EDGE pixels a side."""
+    if image.format == "JPEG":
+        image.draft("RGB", (KEEP_EDGE, KEEP_EDGE))  # decodes at a half, a quarter or an eighth
+    has_alpha = image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info
+    frame = image.convert("RGBA" if has_alpha else "RGB")
+    frame.thumbnail((KEEP_EDGE, KEEP_EDGE))
+    out = io.BytesIO()
+    is_photo = image.format in {"JPEG", "WEBP"} and not has_alpha
+    if is_photo:
+        exif = image.getexif()
+        rotated = Image.Exif()
+        rotated[0x0112] = exif.get(0x0112, 1)  # orientation only; the rest of EXIF stays behind
+        frame.save(out, "JPEG", quality=85, exif=rotated)
+        return Picture("image/jpeg", out.getvalue(), *frame.size)
+    frame.save(out, "PNG")
+    return Picture("image/png", out.getvalue(), *frame.size)

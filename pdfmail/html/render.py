@@ -1,0 +1,72 @@
+"""WeasyPrint around a safe tree: tagged A4 pages, no fetching, no fonts but the host's, a cap on pages.
+
+Runs inside the render child only. The layout engine gets our tree directly, so no second HTML parser reads the mail.
+Written for WeasyPrint 70 (earlier versions have GHSA-jf6q-chmf-3h3v). Source: docs/pdf.md; WeasyPrint's documentation.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdfmail.errors import RenderCause, RenderError
+from pdfmail.html.fonts import make_fonts_conf
+from pdfmail.html.page import STYLESHEET, build_text_tree, wrap_body
+from pdfmail.html.pictures import Picture
+from pdfmail.html.sanitise import sanitise_html
+from pdfmail.html.texts import choose_texts
+from pdfmail.model import HtmlBody
+
+
+class BodyPainter:
+    """Draws bodies. Loading it is slow (libraries, fonts); painting is not."""
+
+    def __init__(self) -> None:
+        """Load the layout engine with our own font configuration. Changes FONTCONFIG_FILE of this process."""
+        with tempfile.TemporaryDirectory(prefix="letterlock-fonts-") as folder:
+            conf = Path(folder) / "fonts.conf"
+            conf.write_text(make_fonts_conf(folder), encoding="utf-8")
+            os.environ["FONTCONFIG_FILE"] = str(conf)
+            from pdfmail.html import engine
+
+            self._engine = engine
+            self._fonts = engine.load_fonts()  # in memory from here on
+        self._stylesheet = engine.parse_stylesheet(STYLESHEET)
+
+    def warm_up(self) -> None:
+        """Draw once, so that everything that is loaded late is loaded before the process forks."""
+        for body in (
+            HtmlBody(html=_WARM_HTML),
+            HtmlBody(text="Aa \u6f22 \u0627\u0644 \U0001f600\nhttps://a.example/"),
+        ):
+            self._paint(body, self._engine.load_fonts())
+        gc.collect()
+        gc.freeze()
+
+    def paint(self, body: HtmlBody) -> bytes:
+        """Return the PDF of one body. Raises RenderError (pages, input)."""
+        return self._paint(body, self._fonts)
+
+    def _paint(self, body: HtmlBody, fonts: Any) -> bytes:
+        texts = choose_texts(body.language)
+        pictures: Mapping[str, Picture] = {}
+        if body.html is not None:
+            safe = sanitise_html(body.html, body.images, texts)
+            root, pictures, is_shortened = safe.root, safe.pictures, safe.is_shortened
+        elif body.text is not None:
+            root, is_shortened = build_text_tree(body.text)
+        else:
+            raise RenderError(RenderCause.INPUT)
+        document = wrap_body(root, body.language, texts, is_shortened=is_shortened)
+        return self._engine.draw_document(document, self._stylesheet, fonts, pictures, body.max_pages)
+
+
+_WARM_HTML = (
+    "<style>p{color:#123}</style><h1>Aa</h1><p align=center>Aa <b>b</b> <i>i</i> <a href='https://a.example/'>here</a>"
+    "<table border=1 bgcolor=#eee><tr><td>1<td>2</table><ul><li>x</ul>"
+    "<img src='http://a.example/x.png' alt=x><pre>p</pre>"
+)
