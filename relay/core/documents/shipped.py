@@ -1,0 +1,65 @@
+"""The documents as shipped: to the outside everything is protected, nobody may ask for clear text.
+
+The method order is S/MIME, OpenPGP, PDF. Those that do not work yet are skipped with the reason recorded.
+"""
+
+from __future__ import annotations
+
+from relay.core.documents.brands import Brand, BrandsDocument
+from relay.core.documents.domains import DomainsDocument, OwnDomain
+from relay.core.documents.keywords import KeywordsDocument, Meaning
+from relay.core.documents.limits import LimitsDocument
+from relay.core.documents.listeners import Listener, ListenersDocument
+from relay.core.documents.organisation import Organisation
+from relay.core.documents.policy import PolicyDocument
+from relay.core.documents.reading import read_domain
+from relay.core.documents.routes import HopSide, Route, RoutesDocument, TlsPolicy
+from relay.core.envelope import Side
+
+
+def shipped_keywords() -> KeywordsDocument:
+    """Return the keyword table as shipped."""
+    return KeywordsDocument(
+        {
+            "{pdf}": Meaning.PDF,
+            "{webmail}": Meaning.WEBMAIL,
+            "{plain}": Meaning.PLAIN,
+            "{confidential}": Meaning.CONFIDENTIAL,
+            "{password}": Meaning.PASSWORD,
+            "{new_password}": Meaning.NEW_PASSWORD,
+        }
+    )
+
+
+def shipped_policy() -> PolicyDocument:
+    """Return the policy as shipped: no rules, everything to the outside protected."""
+    return PolicyDocument()
+
+
+def shipped_organisation(domain: str, name: str) -> Organisation:
+    """Return all documents for a new organisation of one domain. Raises DocumentError on a bad domain.
+
+    The hops are meant to be replaced: a Postfix on this host for the outside (port 10025) and the inside mail server
+    (port 10026).
+    """
+    own = read_domain(domain, "domain")
+    return Organisation(
+        domains=DomainsDocument((OwnDomain(own),)),
+        routes=RoutesDocument(
+            (
+                Route(own, HopSide.INSIDE, "127.0.0.1", 10026, TlsPolicy.MAY),
+                Route("*", HopSide.OUTSIDE, "127.0.0.1", 10025, TlsPolicy.MAY),
+            )
+        ),
+        brands=BrandsDocument((Brand("default", name),)),
+        keywords=shipped_keywords(),
+        policy=shipped_policy(),
+        listeners=ListenersDocument(
+            (
+                Listener("inside", Side.INSIDE, "127.0.0.1", 2525, ("127.0.0.0/8",)),
+                Listener("outside", Side.OUTSIDE, "127.0.0.1", 2526),
+                Listener("submission", Side.SUBMISSION, "127.0.0.1", 2587, auth=True),
+            )
+        ),
+        limits=LimitsDocument(),
+    )
