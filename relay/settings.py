@@ -193,7 +193,6 @@ def _read_database(base: Path, table: _Table) -> str:
             "is neither sqlite nor postgresql",
             'Use "sqlite:///state/letterlock.db" or "postgresql://..."',
         )
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     if password_file:
         path = _existing("database.password_file", _absolute(base, password_file), "Create it with mode 0600")
         from urllib.parse import quote, urlsplit, urlunsplit

@@ -20,7 +20,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-Entry = Callable[[Connection, str], None]
+Entry = Callable[[Connection, str, int], None]
+"""Gets its pipe, the pool's argument, and its slot: no two living children of a pool share one."""
 
 
 class Fate(StrEnum):
@@ -69,9 +70,9 @@ def limit_child(memory_mib: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size, hard))
 
 
-def _child_main(entry: Entry, pipe: Connection, argument: str, memory_mib: int) -> None:
+def _child_main(entry: Entry, pipe: Connection, argument: str, slot: int, memory_mib: int) -> None:
     limit_child(memory_mib)
-    entry(pipe, argument)
+    entry(pipe, argument, slot)
 
 
 class WorkerPool:
@@ -84,12 +85,12 @@ class WorkerPool:
         self._limits = limits
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
-        self._children: list[_Child] = [self._launch() for _ in range(size)]
+        self._children: list[_Child] = [self._launch(slot) for slot in range(size)]
 
-    def _launch(self) -> _Child:
+    def _launch(self, slot: int) -> _Child:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_child_main, args=(self._entry, theirs, self._argument, self._limits.memory_mib), daemon=True
+            target=_child_main, args=(self._entry, theirs, self._argument, slot, self._limits.memory_mib), daemon=False
         )
         process.start()
         theirs.close()
@@ -154,8 +155,12 @@ class WorkerPool:
             for position, job in enumerate(child.jobs)
         ]
         child.pipe.close()
-        self._children[self._children.index(child)] = self._launch()
+        self._replace(child)
         return ended
+
+    def _replace(self, child: _Child) -> None:
+        slot = self._children.index(child)
+        self._children[slot] = self._launch(slot)
 
     def _retire(self, child: _Child) -> None:
         with contextlib.suppress(OSError):
@@ -164,7 +169,7 @@ class WorkerPool:
         child.process.join(5)
         if child.process.is_alive():
             child.process.kill()
-        self._children[self._children.index(child)] = self._launch()
+        self._replace(child)
 
     def close(self, seconds: float) -> list[Ended]:
         """Let running jobs end for so long, kill the rest, and return how every open job ended."""

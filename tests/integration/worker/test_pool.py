@@ -13,7 +13,7 @@ import pytest
 from relay.worker.pool import Ended, Fate, PoolLimits, WorkerPool
 
 
-def obey(pipe: Connection, _argument: str) -> None:
+def obey(pipe: Connection, _argument: str, _slot: int) -> None:
     """A child that does what its jobs say."""
     while (jobs := pipe.recv()) is not None:
         for job in jobs:

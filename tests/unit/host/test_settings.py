@@ -62,7 +62,7 @@ def test_the_database_password_comes_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("p@ss/word\n")
     text = GOOD.replace("sqlite:///state/letterlock.db", "postgresql://ll@db.example:5432/ll")
     settings = load_settings(write(tmp_path, text.replace("[database]", "[database]\npassword_file = 'pw'")))
-    assert settings.database_url == "postgresql+psycopg://ll:p%40ss%2Fword@db.example:5432/ll"
+    assert settings.database_url == "postgresql://ll:p%40ss%2Fword@db.example:5432/ll"
 
 
 def test_the_file_is_found_by_option_then_environment(tmp_path: Path) -> None:
