@@ -43,3 +43,19 @@ class UnguardedHostError(PdfMailError):
 
 class AttachmentReadError(PdfMailError):
     """An attachment's content could not be read from its source."""
+
+
+class FontMissingError(PdfMailError):
+    """A font of the system's packages is missing; the message names the package to install."""
+
+
+class BrandError(PdfMailError):
+    """A brand cannot be drawn: bad colour, or a logo that is no PNG, JPEG or PDF page."""
+
+    temporary = False
+
+
+class OptionError(PdfMailError):
+    """An option cannot be used, e.g. a reply address that is no https URL."""
+
+    temporary = False

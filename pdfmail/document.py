@@ -1,0 +1,160 @@
+"""One PDF mail being put together: its pages in order, its tags, what all pages share.
+
+Draws nothing itself but running heads and feet. It must not know mail or policy, only pages.
+
+Sources: ISO 32000-1:2008 sections 7.7 (document structure), 12.2 (viewer preferences), 14.3.3 (information dictionary);
+ISO 32000-2:2020 section 7.12 (extensions dictionary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from .canvas import MARGIN, PAGE_WIDTH, TEXT_WIDTH, PageCanvas
+from .container import PdfFile, literal
+from .fonts import Face
+from .frozen import thaw
+from .structure import ParentTree, StructNode, number_nodes, write_structure
+from .template import Template
+
+FOOT_BASE = 34.0
+HEAD_BASE = 800.0
+BODY_TOP = 772.0
+BODY_BOTTOM = 70.0
+
+
+class DocumentPage(Protocol):
+    """A page that can be written."""
+
+    @property
+    def number(self) -> int:
+        """Object number."""
+        ...
+
+    def write(self, file: PdfFile, parent: int, resources: int, parents: ParentTree) -> None:
+        """Write the page and what belongs to it alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFile:
+    """A file already written, as the name tree lists it."""
+
+    name: str
+    specification: int
+    """Object number of the file specification."""
+
+
+class DocumentDraft:
+    """Pages and tags of one document until it is finished."""
+
+    def __init__(self, file: PdfFile, template: Template, title: str) -> None:
+        self.file = file
+        self.template = template
+        self.root = StructNode("Document", language=template.wording.language)
+        self.pages: list[DocumentPage] = []
+        self.parents = ParentTree()
+        self.artwork = thaw(file, template.artwork.bundle)
+        self._title = title
+        self._canvases: list[PageCanvas] = []
+
+    def add_canvas(self) -> PageCanvas:
+        """Append an empty page."""
+        canvas = PageCanvas(self.file.reserve(), self.template.fonts)
+        self.pages.append(canvas)
+        self._canvases.append(canvas)
+        return canvas
+
+    def draw_head(self, canvas: PageCanvas, subject: str) -> None:
+        """Draw the running head of a body page."""
+        template = self.template
+        canvas.begin_artifact()
+        canvas.text(MARGIN, HEAD_BASE, template.brand.organisation, template.bold, 9, template.palette.accent)
+        left = MARGIN + template.fonts.width(template.brand.organisation, template.bold, 9) + 24
+        shown = cut_text(template, subject, template.fonts.regular, 9, PAGE_WIDTH - MARGIN - left)
+        width = template.fonts.width(shown, template.fonts.regular, 9) if shown else 0.0
+        canvas.text(PAGE_WIDTH - MARGIN - width, HEAD_BASE, shown, template.fonts.regular, 9, template.palette.quiet)
+        canvas.line(MARGIN, HEAD_BASE - 9, TEXT_WIDTH, template.palette.line)
+        canvas.end()
+
+    def draw_foot(self, canvas: PageCanvas, page: int, pages: int) -> None:
+        """Draw footer text and page number; pages count from 1."""
+        template = self.template
+        wording, palette = template.wording, template.palette
+        canvas.begin_artifact()
+        number = wording.page.replace("{page}", str(page)).replace("{pages}", str(pages))
+        width = template.fonts.width(number, template.fonts.regular, 8)
+        canvas.text(PAGE_WIDTH - MARGIN - width, FOOT_BASE, number, template.fonts.regular, 8, palette.quiet)
+        text = " · ".join(part for part in (wording.footer or template.brand.organisation, template.brand.contact) if part)
+        shown = cut_text(template, " ".join(text.split()), template.fonts.regular, 8, TEXT_WIDTH - width - 20)
+        canvas.text(MARGIN, FOOT_BASE, shown, template.fonts.regular, 8, palette.quiet)
+        canvas.end()
+
+    def finish(self, files: Sequence[EmbeddedFile], moment: datetime | None) -> int:
+        """Write pages, structure, fonts and catalog; return the octets of the whole file."""
+        file = self.file
+        number_nodes(file, self.root)
+        page_tree, resources, catalog = file.reserve(), file.reserve(), file.reserve()
+        for place, canvas in enumerate(self.pages):
+            if isinstance(canvas, PageCanvas):
+                self.draw_foot(canvas, place + 1, len(self.pages))
+        for page in self.pages:
+            page.write(file, page_tree, resources, self.parents)
+        file.add(
+            b"<</Type/Pages/Count %d/Kids[%s]>>"
+            % (len(self.pages), b" ".join([b"%d 0 R" % page.number for page in self.pages])),
+            page_tree,
+        )
+        self._write_resources(resources)
+        tree = write_structure(file, self.root, self.parents)
+        names = b""
+        if files:
+            # ASCII keys keep the order of the mail, and some readers are confused by others.
+            entries = b" ".join([b"(%04d) %d 0 R" % (i, item.specification) for i, item in enumerate(files)])
+            references = b" ".join([b"%d 0 R" % item.specification for item in files])
+            names = b"/Names<</EmbeddedFiles<</Names[%s]>>>>/AF[%s]/PageMode/UseAttachments" % (entries, references)
+        file.add(
+            b"<</Type/Catalog/Pages %d 0 R/Lang%s/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"
+            b"/ViewerPreferences<</DisplayDocTitle true>>/Extensions<</ADBE<</BaseVersion/1.7/ExtensionLevel 8>>>>%s>>"
+            % (page_tree, literal(self.template.wording.language), tree, names),
+            catalog,
+        )
+        # A neutral title and the time, no producer: the envelope says nothing about software or host.
+        stamp = (moment or datetime.now(UTC)).astimezone(UTC).strftime("D:%Y%m%d%H%M%SZ")
+        info = file.add(b"<</Title%s/CreationDate(%s)>>" % (literal(self._title), stamp.encode()))
+        return file.finish(catalog, info)
+
+    def _write_resources(self, number: int) -> None:
+        faces: dict[str, Face] = {}
+        forms: dict[str, int] = {}
+        for canvas in self._canvases:
+            faces.update(canvas.faces)
+            forms.update(canvas.forms)
+        fonts = b"".join([b"/%s %d 0 R" % (name.encode(), self._write_font(name)) for name in sorted(faces)])
+        objects = b"".join([b"/%s %d 0 R" % (name.encode(), form) for name, form in sorted(forms.items())])
+        self.file.add(b"<</Font<<%s>>/XObject<<%s>>>>" % (fonts, objects), number)
+
+    def _write_font(self, name: str) -> int:
+        file, objects = self.file, self.template.font_objects[name]
+        program = file.add_stream(b"/Filter/FlateDecode/Length1 %d" % objects.program_size, objects.program)
+        to_unicode = file.add_stream(b"/Filter/FlateDecode", objects.to_unicode)
+        descriptor = file.add(b"<<%s/FontFile2 %d 0 R>>" % (objects.descriptor, program))
+        descendant = file.add(b"<<%s/FontDescriptor %d 0 R>>" % (objects.descendant, descriptor))
+        return file.add(b"<<%s/DescendantFonts[%d 0 R]/ToUnicode %d 0 R>>" % (objects.font, descendant, to_unicode))
+
+
+def cut_text(template: Template, text: str, face: Face, size: float, width: float) -> str:
+    """Return the text, or its beginning with an ellipsis, within `width` points."""
+    fonts = template.fonts
+    if len(text) < 400 and fonts.width(text, face, size) <= width:
+        return text
+    room = width - fonts.width("…", face, size)
+    used = 0.0
+    for place, letter in enumerate(text):
+        used += fonts.width(letter, face, size)
+        if used > room:
+            return text[:place].rstrip() + "…"
+    return text

@@ -1,0 +1,181 @@
+"""Front door: a mail becomes one encrypted, tagged PDF on a stream.
+
+Writes strictly forward and never an unencrypted octet of the mail. If anything is raised, what was written so far is
+no document and must be thrown away. It must not send, store or log.
+
+Specification: docs/pdf.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from .body import BodyPlan, plan_body
+from .bodytext import draw_text_body
+from .container import PdfFile
+from .cover import CoverContent, FileRow, HeadField, draw_cover, draw_paragraph
+from .canvas import MARGIN, TEXT_WIDTH
+from .document import BODY_TOP, DocumentDraft, EmbeddedFile
+from .embed import embed_attachment, embed_octets
+from .errors import OptionError
+from .fonts import FontSet
+from .lastpage import draw_last_page
+from .model import BodyRenderer, Brand, Cipher, MailContent, PdfOptions, PdfReport
+from .names import clean_name, make_unique
+from .original import build_original
+from .passphrase import validate_password
+from .template import Template, TemplateCache
+from .textflow import clean_line, is_safe_uri
+from .wording import format_date, format_size, name_type
+
+ORIGINAL_NAME = "message.eml"
+
+WARNING_AES_128 = "aes-128"
+WARNING_TRUNCATED = "truncated"
+WARNING_BOXES = "characters-replaced"
+
+_MAX_RECIPIENTS = 60
+
+
+def write_pdf(
+    mail: MailContent,
+    brand: Brand,
+    options: PdfOptions,
+    out: BinaryIO,
+    renderer: BodyRenderer | None = None,
+    *,
+    templates: TemplateCache | None = None,
+) -> PdfReport:
+    """Write the PDF of a mail to `out`, which need not be seekable, and say what was written.
+
+    Keep one TemplateCache per process and pass it: a fresh one costs about a second. Raises PasswordError, OptionError,
+    BrandError, FontMissingError before the first octet, AttachmentReadError and what `out` and the attachments'
+    streams raise while writing. A body that cannot be rendered is no error: the report says which lesser way was taken.
+    """
+    validate_password(options.user_password)
+    check_reply_url(options.reply_url)
+    template = (templates or TemplateCache()).get(brand, options.language)
+    wording = template.wording
+    fields = _read_head(mail, template)
+    subject = clean_line(mail.subject) or wording.no_subject
+    names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
+    head = _undrawable(template.fonts, (HeadField(wording.subject, subject), *fields), names, wording.attachments)
+    plan = plan_body(mail, template.fonts, renderer, head, options.language, options.max_pages)
+
+    file = PdfFile(out, options.cipher, options.user_password)
+    draft = DocumentDraft(file, template, wording.document_title)
+    files: list[EmbeddedFile] = []
+    rows: list[FileRow] = []
+    for name, attachment in zip(names, mail.attachments, strict=True):
+        written = embed_attachment(file, attachment, name)
+        files.append(written.entry)
+        kind = name_type(wording, name, attachment.media_type)
+        rows.append(FileRow(name, kind, format_size(wording, written.size)))
+    note = wording.attachments_note_reply if options.reply_url else wording.attachments_note
+    draw_cover(draft, CoverContent(subject, fields, rows, note))
+    body = _draw_body(draft, subject, plan, options.max_pages)
+    files.extend(_embed_rest(file, mail, plan, is_complete=body.is_complete, taken=names))
+    draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
+    octets = draft.finish(files, options.creation_time)
+    warnings = [WARNING_AES_128] if options.cipher is Cipher.AES_128 else []
+    return PdfReport(
+        pages=len(draft.pages),
+        octets=octets,
+        attachments=tuple(item.name for item in files),
+        body=plan.kind,
+        cause=plan.cause,
+        warnings=(*warnings, *body.warnings),
+    )
+
+
+def check_reply_url(url: str | None) -> None:
+    """Check that a reply address is a short ASCII https URL. Raises OptionError."""
+    if url is None:
+        return
+    if not is_safe_uri(url) or urlsplit(url).scheme != "https" or len(url) > 300:
+        raise OptionError("the reply address must be an ASCII https URL of at most 300 characters")
+
+
+@dataclass(frozen=True, slots=True)
+class _DrawnBody:
+    is_complete: bool
+    warnings: tuple[str, ...] = ()
+
+
+def _read_head(mail: MailContent, template: Template) -> tuple[HeadField, ...]:
+    wording = template.wording
+    fields = [HeadField(wording.sender, clean_line(mail.sender), 3)]
+    for label, people in ((wording.to, mail.to), (wording.cc, mail.cc)):
+        shown = [clean_line(person) for person in people[:_MAX_RECIPIENTS]]
+        if len(people) > _MAX_RECIPIENTS:
+            shown.append(wording.more_recipients.replace("{count}", str(len(people) - _MAX_RECIPIENTS)))
+        if shown:
+            fields.append(HeadField(label, ", ".join(shown), 4))
+    fields.append(HeadField(wording.date, format_date(wording, mail.date), 1))
+    return tuple(fields)
+
+
+def _undrawable(
+    fonts: FontSet, fields: Sequence[HeadField], names: Sequence[str], files_label: str
+) -> list[tuple[str, str]]:
+    """Return what of the cover needs the renderer's fonts, so that the body may show it."""
+    head = [(field.label, field.value) for field in fields if not fonts.draws(field.value)]
+    head.extend((files_label, name) for name in names[:50] if not fonts.draws(name))
+    return head
+
+
+def _draw_body(draft: DocumentDraft, subject: str, plan: BodyPlan, max_pages: int) -> _DrawnBody:
+    """Append the body's pages."""
+    wording = draft.template.wording
+    if plan.text is None:
+        _draw_note(draft, subject, wording.notice_title, wording.notice_text)
+        return _DrawnBody(is_complete=False)
+    if not plan.text.strip():
+        _draw_note(draft, subject, "", wording.no_text)
+        return _DrawnBody(plan.is_complete)
+    warnings = []
+    if plan.has_boxes:
+        _draw_note(draft, subject, "", wording.replaced_text)
+        warnings.append(WARNING_BOXES)
+    is_whole = draw_text_body(draft, subject, plan.text, max_pages)
+    if not is_whole:
+        _draw_note(draft, subject, "", wording.truncated_text)
+        warnings.append(WARNING_TRUNCATED)
+    return _DrawnBody(plan.is_complete and is_whole, tuple(warnings))
+
+
+def _draw_note(draft: DocumentDraft, subject: str, title: str, text: str) -> None:
+    """Append a page with a sentence of ours in the place of a body."""
+    template = draft.template
+    section = draft.root.child("Sect")
+    canvas = draft.add_canvas()
+    draft.draw_head(canvas, subject)
+    y = BODY_TOP - 20
+    if title:
+        canvas.begin(section.child("H1"))
+        canvas.text(MARGIN, y, title, template.bold, 16, template.palette.accent)
+        canvas.end()
+        y -= 28
+    draw_paragraph(draft, canvas, section.child("P"), text, (MARGIN, y, TEXT_WIDTH), 11, template.palette.text)
+
+
+def _embed_rest(
+    file: PdfFile, mail: MailContent, plan: BodyPlan, *, is_complete: bool, taken: Sequence[str]
+) -> list[EmbeddedFile]:
+    """Embed message.eml, and the pictures of a body that was not rendered."""
+    files = []
+    if not is_complete and mail.html is not None and mail.message_eml is not None:
+        # The caller's message.eml holds texts only; pictures that no page shows come along as files.
+        names = [f"image-{place}.{image.media_type.rpartition('/')[2][:4]}" for place, image in enumerate(mail.images, 1)]
+        unique = make_unique([*taken, *(clean_name(name) for name in names)])[len(taken) :]
+        for name, image in zip(unique, mail.images, strict=True):
+            files.append(embed_octets(file, image.content, name, image.media_type).entry)
+    original = mail.message_eml
+    if original is None and not is_complete:
+        original = build_original(mail)
+    if original is not None:
+        files.append(embed_octets(file, original, ORIGINAL_NAME, "message/rfc822").entry)
+    return files
