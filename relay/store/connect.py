@@ -1,0 +1,164 @@
+"""Engines: how connections are made, set and checked.
+
+SQLite runs with WAL, synchronous=FULL (WAL synced at each commit) and foreign keys, all asserted on each connection.
+PostgreSQL is refused when it would acknowledge a commit that a power cut can lose (relay design 2.2).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from relay.core.errors import ConfigurationError
+from relay.store.files import refuse_network_file_system
+
+Dialect: TypeAlias = Literal["sqlite", "postgresql"]
+
+CONNECT_SECONDS = 4
+"""Everybody must know within 5 s that the database is away (fault row 9)."""
+_OLDEST_SQLITE = (3, 35, 0)
+_READING = "letterlock_reading"
+
+
+def parse_url(text: str) -> tuple[URL, Dialect]:
+    """Return the database's URL with the driver named, and its dialect. Raises ConfigurationError."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise _bad_url("it is not a database URL") from error
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise _bad_url("SQLite needs a file")
+        return url.set(drivername="sqlite+pysqlite"), "sqlite"
+    if backend == "postgresql":
+        return url.set(drivername="postgresql+psycopg"), "postgresql"
+    raise _bad_url(f"{backend} is not supported")
+
+
+def _bad_url(problem: str) -> ConfigurationError:
+    return ConfigurationError(
+        "database.url", problem, "Write sqlite:////var/lib/letterlock/letterlock.db or postgresql://user@host/name"
+    )
+
+
+def make_engine(text: str) -> tuple[Engine, Dialect]:
+    """Return an engine whose connections have the settings that durability needs. Raises ConfigurationError."""
+    url, dialect = parse_url(text)
+    if dialect == "postgresql":
+        return _make_postgresql(url), dialect
+    assert url.database is not None
+    directory = Path(url.database).absolute().parent
+    if not directory.is_dir():
+        raise ConfigurationError(
+            "database.url", f"there is no directory {directory}", "Create it, or run letterlock init"
+        )
+    refuse_network_file_system(directory)
+    return _make_sqlite(url), dialect
+
+
+def reading(connection: Connection) -> Connection:
+    """Mark a connection as one that only reads: on SQLite its BEGIN takes no lock."""
+    return connection.execution_options(**{_READING: True})
+
+
+# --- SQLite -----------------------------------------------------------------------------------------------------------
+
+
+def _make_sqlite(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=8,
+        max_overflow=24,
+        pool_timeout=5,
+        connect_args={"timeout": 5, "isolation_level": None, "check_same_thread": False, "cached_statements": 256},
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        _set_sqlite(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # sqlite3's own transaction control is off (isolation_level None); a writer locks before it reads.
+        is_reading = connection.get_execution_options().get(_READING, False)
+        connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _set_sqlite(connection: sqlite3.Connection) -> None:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise ConfigurationError("database.url", f"SQLite {sqlite3.sqlite_version} is too old", "Install 3.35 or newer")
+    cursor = connection.cursor()
+    # Takes effect on a new file only; finished mail's pages can then be given back in idle time.
+    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    wanted = (("journal_mode", "wal", "WAL"), ("synchronous", 2, "FULL"), ("foreign_keys", 1, "ON"))
+    for name, value, spelling in wanted:
+        cursor.execute(f"PRAGMA {name} = {spelling}")
+        row = cursor.execute(f"PRAGMA {name}").fetchone()
+        if row is None or row[0] != value:
+            raise ConfigurationError(
+                "database.url",
+                f"SQLite does not accept {name} = {spelling} here (it says {row})",
+                "Put the database on a local disk with working locks and shared memory",
+            )
+    cursor.execute("PRAGMA fullfsync = ON")
+    cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+    cursor.execute("PRAGMA cache_size = -8000")
+    cursor.execute("PRAGMA temp_store = MEMORY")
+    cursor.close()
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+def _make_postgresql(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=8,
+        max_overflow=24,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 5000,
+            "application_name": "letterlock",
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def check(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            for name, refused, why in _UNSAFE:
+                cursor.execute(f"SHOW {name}")
+                value = cursor.fetchone()[0]
+                if value in refused:
+                    raise ConfigurationError(
+                        "database.url",
+                        f"this PostgreSQL runs with {name} = {value}: {why}",
+                        f"Set {name} = on for this server, database and role",
+                    )
+            # A node that loses the network in a transaction must not keep its locks for hours.
+            cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.commit()
+
+    return engine
+
+
+_UNSAFE = (
+    (
+        "synchronous_commit",
+        ("off", "local"),
+        "a commit is acknowledged before it is safe, so mail that was answered 250 could be lost",
+    ),
+    ("fsync", ("off",), "a power cut could destroy the database, and mail that was answered 250 with it"),
+)
