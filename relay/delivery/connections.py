@@ -1,6 +1,6 @@
 """Sessions kept for reuse, the number of them a hop, and hops marked down for a while after a failure.
 
-A hop that failed is left alone for 15 s, then 30 s, up to 5 min; then one probe goes, and only its success opens the hop
+A hop that failed is left alone for 15 s, then 30 s, up to 5 min; then one probe goes, and only its success opens it
 to all again. Waiting copies of a hop that is down are not claimed, so their order by next_at stays (fault row 14).
 """
 
