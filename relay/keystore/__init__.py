@@ -1,0 +1,1 @@
+"""Keys are used, never fetched: the token, keyd that holds it, and the client by which the others ask."""
