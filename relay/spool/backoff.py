@@ -16,7 +16,7 @@ def next_delay_ms(attempts: int, source: random.Random | None = None) -> int:
     """Return the milliseconds to wait after attempt number `attempts` (from 1): 1 min doubling to 1 h, 20 % jitter."""
     exponent = min(max(attempts, 1) - 1, 16)
     delay = min(FIRST_DELAY_MS << exponent, LONGEST_DELAY_MS)
-    spread = (source or random).uniform(0.8, 1.2)  # noqa: S311 - jitter is no secret
+    spread = (source or random).uniform(0.8, 1.2)
     return int(delay * spread)
 
 

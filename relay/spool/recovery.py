@@ -1,7 +1,7 @@
-"""What puts the queue right again: orphans, dead leases, finished mail, old traces. Run by the scheduler, all idempotent.
+"""What puts the queue right again: orphans, dead leases, finished mail, old traces.
 
-Content and keys of a message go as soon as all its copies are final; rows that tell its story stay until the retention
-job takes them.
+Run by the scheduler; all idempotent. Content and keys of a message go as soon as all its copies are final; rows that
+tell its story stay until the retention job takes them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def shred_finished(db: Database, limit: int = 500) -> int:
     raise NotImplementedError
 
 
-def forget_finished(db: Database, before_ms: int, limit: int = 500) -> int:
+def forget_finished(db: Database, tenant: str, before_ms: int, limit: int = 500) -> int:
     """Retention: delete message, copies and decisions of shredded mail received before `before_ms`; return how many."""
     raise NotImplementedError
 

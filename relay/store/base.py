@@ -1,11 +1,11 @@
 """Opening the database, and transactions.
 
-`Database` is made once in each process, after it was forked. Writing transactions on SQLite are serialised by a blocking
-file lock around BEGIN IMMEDIATE, because SQLite's own busy polling let writers wait for seconds (architecture: storage).
-A transaction is short: never held over a token call or an SMTP dialogue.
+`Database` is made once in each process, after it was forked. Writing transactions on SQLite are serialised by a
+blocking file lock around BEGIN IMMEDIATE, because SQLite's own busy polling let writers wait for seconds
+(architecture: storage). A transaction is short: never held over a token call or an SMTP dialogue.
 
-Refused at start, because the 250 promises what a power cut cannot lose: SQLite without WAL, synchronous=FULL and foreign
-keys or on a network file system; PostgreSQL with synchronous_commit off or local, or fsync off.
+Refused at start, because the 250 promises what a power cut cannot lose: SQLite without WAL, synchronous=FULL and
+foreign keys or on a network file system; PostgreSQL with synchronous_commit off or local, or fsync off.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Table
 from sqlalchemy.engine import make_url
@@ -26,7 +26,8 @@ from relay.store.errors import is_lost_connection, is_storage_fault, translate_e
 from relay.store.files import WriterLock, free_octets
 from relay.store.revision import check_revision
 
-Row = Sequence[Any]
+Row: TypeAlias = Sequence[Any]
+EventDetail: TypeAlias = str | int | bool | list[str] | None
 
 
 class Tx:
@@ -155,7 +156,7 @@ def _close_quietly(connection: Connection) -> None:
     # Rolls back what was not committed; a connection that cannot even do that is of no more use.
     try:
         connection.close()
-    except Exception:  # noqa: BLE001 - the block's own error, if any, is the one to tell
+    except Exception:  # the block's own error, if any, is the one to tell
         with contextlib.suppress(Exception):
             connection.invalidate()
 

@@ -48,24 +48,17 @@ class StoredEvent:
     hash: str
 
 
+_HASHED = tuple(StoredEvent.__dataclass_fields__)[:-1]
+
+
 def event_from_row(row: Sequence[Any]) -> StoredEvent:
     """Return the value of a row with the columns in the order of StoredEvent."""
     return StoredEvent(*row)
 
 
-def hash_fields(
-    chain: str,
-    seq: int,
-    tenant: str,
-    at: int,
-    actor: str,
-    kind: str,
-    message_id: str | None,
-    copy_id: str | None,
-    detail: str,
-    prev_hash: str,
-) -> str:
-    """Return the hash of an event in hexadecimal."""
+def hash_fields(fields: Sequence[Any]) -> str:
+    """Return the hash, hexadecimal, of the fields of StoredEvent up to and with `prev_hash`."""
+    chain, seq, tenant, at, actor, kind, message_id, copy_id, detail, prev_hash = fields
     # A missing id and an empty one frame differently: "-" against "=" before the text.
     message = "-" if message_id is None else f"={message_id}"
     copy = "-" if copy_id is None else f"={copy_id}"
@@ -75,18 +68,7 @@ def hash_fields(
 
 def event_hash(event: StoredEvent) -> str:
     """Return the hash that a stored event ought to have."""
-    return hash_fields(
-        event.chain,
-        event.seq,
-        event.tenant,
-        event.at,
-        event.actor,
-        event.kind,
-        event.message_id,
-        event.copy_id,
-        event.detail,
-        event.prev_hash,
-    )
+    return hash_fields([getattr(event, name) for name in _HASHED])
 
 
 class ChainHead:
@@ -129,24 +111,8 @@ def _link(head: ChainHead, events: Sequence[tuple[int, Event]]) -> tuple[list[tu
     for at, event in events:
         seq += 1
         detail = json.dumps(dict(event.detail), sort_keys=True, separators=(",", ":"))
-        actor = str(event.actor)
-        digest = hash_fields(
-            head.chain, seq, event.tenant, at, actor, event.kind, event.message_id, event.copy_id, detail, before
-        )
-        rows.append(
-            (
-                head.chain,
-                seq,
-                event.tenant,
-                at,
-                actor,
-                event.kind,
-                event.message_id,
-                event.copy_id,
-                detail,
-                before,
-                digest,
-            )
-        )
-        before = digest
+        ids = (event.message_id, event.copy_id)
+        fields = (head.chain, seq, event.tenant, at, str(event.actor), event.kind, *ids, detail, before)
+        before = hash_fields(fields)
+        rows.append((*fields, before))
     return rows, seq, before

@@ -42,5 +42,5 @@ class GroupCommitWriter(Generic[Item, Result]):
 
 
 def call_each(tx: Tx, items: Sequence[Callable[[Tx], Result]]) -> list[Result]:
-    """Apply a batch of callables: `GroupCommitWriter(db, call_each)` writes whatever functions of a Tx are submitted."""
+    """Apply a batch of functions of a Tx: `GroupCommitWriter(db, call_each)` takes whatever is to be written."""
     return [item(tx) for item in items]

@@ -70,7 +70,7 @@ COPY = Table(
         sqlite_where=_WAITING_FOR_A_PERSON,
         postgresql_where=_WAITING_FOR_A_PERSON,
     ),
-    Index("ix_copy_normal_address", "tenant", "normal_address", "updated_at"),
+    Index("ix_copy_normal_address", "tenant", "normal_address"),
     # Rows change several times in their short life: leave room on the page, and vacuum long before a fifth is dead.
     postgresql_with={
         "fillfactor": "70",
@@ -78,4 +78,4 @@ COPY = Table(
         "autovacuum_vacuum_threshold": "1000",
     },
 )
-"""`next_at`: due from then on; `attempts`: of the present stage; `crashes`: claims that were never settled, in a row."""
+"""`next_at`: due from then on; `attempts`: of the present stage; `crashes`: claims in a row that nobody settled."""

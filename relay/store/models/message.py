@@ -41,7 +41,6 @@ MESSAGE = Table(
     text_column("origin"),
     text_column("cause", nullable=True),
     time_column("shredded_at", nullable=True),
-    Index("ix_message_received_at", "received_at"),
     Index("ix_message_tenant_received_at", "tenant", "received_at"),
 )
 """`origin`: `client` or `system`; `cause`: the message that one of our own was made for; sizes in octets."""

@@ -1,4 +1,4 @@
-"""The organisation's documents (domains, routes, brands, keywords, policy, listeners ...): versions, drafts, one active.
+"""The organisation's documents (domains, routes, brands, keywords, policy ...): versions, drafts, one active.
 
 Every change is an event with its actor. The content is the JSON text as the author gave it; what it means is checked
 by relay.core.documents before it comes here.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.ports import Actor, Event
-from relay.store.base import Tx
+from relay.store.base import EventDetail, Row, Tx
 from relay.store.errors import DocumentStateError, NotFoundError
 
 
@@ -40,8 +40,9 @@ class Document:
 _SELECT = "SELECT tenant, kind, version, state, author, created_at, activated_at, content FROM configuration "
 
 
-def _from_row(row: tuple[object, ...]) -> Document:
-    return Document(*row[:3], DocumentState(str(row[3])), *row[4:])  # type: ignore[arg-type]
+def _from_row(row: Row) -> Document:
+    tenant, kind, version, state, author, created_at, activated_at, content = row
+    return Document(tenant, kind, version, DocumentState(state), author, created_at, activated_at, content)
 
 
 def add_draft(tx: Tx, tenant: str, kind: str, content: str, actor: Actor) -> Document:
@@ -56,8 +57,9 @@ def add_draft(tx: Tx, tenant: str, kind: str, content: str, actor: Actor) -> Doc
         " VALUES (?, ?, ?, 'draft', ?, ?, ?)",
         [tenant, kind, version, str(actor), tx.now_ms(), content],
     )
-    _note(tx, "configuration.drafted", tenant, kind, version, actor, content)
-    return get_document(tx, tenant, kind, version)
+    draft = get_document(tx, tenant, kind, version)
+    _note(tx, "configuration.drafted", draft, actor)
+    return draft
 
 
 def activate(tx: Tx, tenant: str, kind: str, version: int, actor: Actor) -> Document:
@@ -76,7 +78,7 @@ def activate(tx: Tx, tenant: str, kind: str, version: int, actor: Actor) -> Docu
         "UPDATE configuration SET state = 'active', activated_at = ? WHERE tenant = ? AND kind = ? AND version = ?",
         [now, tenant, kind, version],
     )
-    _note(tx, "configuration.activated", tenant, kind, version, actor, document.content)
+    _note(tx, "configuration.activated", document, actor)
     return get_document(tx, tenant, kind, version)
 
 
@@ -130,11 +132,11 @@ def put_active(tx: Tx, tenant: str, kind: str, content: str, actor: Actor) -> Do
     return activate(tx, tenant, kind, draft.version, actor)
 
 
-def _note(tx: Tx, event: str, tenant: str, kind: str, version: int, actor: Actor, content: str) -> None:
+def _note(tx: Tx, event: str, document: Document, actor: Actor) -> None:
     # The hash lets an auditor see which text was in force without the log repeating it.
-    digest = hashlib.sha256(content.encode("utf-8")).hexdigest()
-    detail = {"document": kind, "version": version, "sha256": digest}
-    tx.append_event(Event(event, actor, tenant, detail=detail))
+    digest = hashlib.sha256(document.content.encode("utf-8")).hexdigest()
+    detail: dict[str, EventDetail] = {"document": document.kind, "version": document.version, "sha256": digest}
+    tx.append_event(Event(event, actor, document.tenant, detail=detail))
 
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from relay.core.decision import Decision, HeaderChange, Method, Reason
 from relay.core.ids import new_id
-from relay.store.base import Tx, insert_sql
+from relay.store.base import Row, Tx, insert_sql
 from relay.store.errors import NotFoundError
 
 
@@ -28,6 +28,11 @@ class StoredDecision:
 _COLUMNS = ("id", "tenant", "message_id", "copy_id", "policy_version", "method", "reason", "json", "created_at")
 _INSERT = insert_sql("decision", _COLUMNS)
 _SELECT = "SELECT id, tenant, message_id, copy_id, json, created_at FROM decision "
+
+
+def _from_row(row: Row) -> StoredDecision:
+    decision_id, tenant, message_id, copy_id, text, created_at = row
+    return StoredDecision(decision_id, tenant, message_id, copy_id, decode_decision(text), created_at)
 
 
 def encode_decision(decision: Decision) -> str:
@@ -87,10 +92,10 @@ def fetch_decisions(tx: Tx, decision_ids: Iterable[str]) -> dict[str, StoredDeci
     if not ids:
         return {}
     rows = tx.fetch_all(_SELECT + f"WHERE id IN ({', '.join('?' * len(ids))})", ids)
-    return {row[0]: StoredDecision(*row[:4], decode_decision(row[4]), row[5]) for row in rows}
+    return {row[0]: _from_row(row) for row in rows}
 
 
 def decisions_of(tx: Tx, message_id: str) -> list[StoredDecision]:
     """Return all decisions for a message, in the order in which they were made."""
     rows = tx.fetch_all(_SELECT + "WHERE message_id = ? ORDER BY created_at, id", [message_id])
-    return [StoredDecision(*row[:4], decode_decision(row[4]), row[5]) for row in rows]
+    return [_from_row(row) for row in rows]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.core.ports import Actor, Event
-from relay.store.base import Tx
+from relay.store.base import EventDetail, Tx
 from relay.store.errors import NotFoundError
 
 
@@ -35,22 +34,23 @@ def find_login(tx: Tx, tenant: str, name: str) -> StoredLogin | None:
     return None if row is None else _from_row(row)
 
 
-def put_login(
-    tx: Tx, tenant: str, name: str, encoded_hash: str, addresses: Sequence[str], actor: Actor, *, enabled: bool = True
-) -> StoredLogin:
-    """Add a login or replace its hash and addresses."""
+def put_login(tx: Tx, login: StoredLogin, actor: Actor) -> None:
+    """Add a login or replace its hash, addresses and switch."""
     now = tx.now_ms()
+    addresses = json.dumps(list(login.addresses))
     tx.run(
-        "INSERT INTO login (tenant, name, hash, addresses, enabled, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO login (tenant, name, hash, addresses, enabled, created_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (tenant, name) DO UPDATE SET hash = excluded.hash, addresses = excluded.addresses,"
         " enabled = excluded.enabled, updated_at = excluded.updated_at",
-        [tenant, name, encoded_hash, json.dumps(list(addresses)), enabled, now, now],
+        [login.tenant, login.name, login.hash, addresses, login.enabled, now, now],
     )
-    detail = {"login": name, "addresses": list(addresses), "enabled": enabled}
-    tx.append_event(Event("login.changed", actor, tenant, detail=detail))
-    found = find_login(tx, tenant, name)
-    assert found is not None
-    return found
+    detail: dict[str, EventDetail] = {
+        "login": login.name,
+        "addresses": list(login.addresses),
+        "enabled": login.enabled,
+    }
+    tx.append_event(Event("login.changed", actor, login.tenant, detail=detail))
 
 
 def enable_login(tx: Tx, tenant: str, name: str, actor: Actor, *, enabled: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from relay.core.ids import new_id
 from relay.core.ports import Actor, Event, SealedBlob
-from relay.store.base import Tx
+from relay.store.base import EventDetail, Row, Tx
 from relay.store.errors import NotFoundError
 
 PAIR = "pair"
@@ -42,12 +42,23 @@ _SELECT = (
 )
 
 
-def _from_row(row: tuple[object, ...]) -> PairPassword:
-    key_id, mechanism, number, data = row[7:11]
-    assert isinstance(number, int)
-    assert isinstance(data, bytes | memoryview)
-    blob = SealedBlob(key_id=str(key_id), mechanism=str(mechanism), format=number, data=bytes(data))
-    return PairPassword(*row[:7], blob, *row[11:])  # type: ignore[arg-type]
+def _from_row(row: Row) -> PairPassword:
+    password_id, tenant, sender, partner_id, version, kind, message_id = row[:7]
+    blob = SealedBlob(key_id=row[7], mechanism=row[8], format=row[9], data=bytes(row[10]))
+    created_at, retired_at, told_at = row[11:]
+    return PairPassword(
+        id=password_id,
+        tenant=tenant,
+        sender=sender,
+        partner_id=partner_id,
+        version=version,
+        kind=kind,
+        message_id=message_id,
+        blob=blob,
+        created_at=created_at,
+        retired_at=retired_at,
+        told_at=told_at,
+    )
 
 
 def current_pair_password(tx: Tx, tenant: str, sender: str, partner_id: str) -> PairPassword | None:
@@ -85,10 +96,10 @@ def add_password(
     tenant: str,
     sender: str,
     partner_id: str,
+    *,
     version: int,
     blob: SealedBlob,
     actor: Actor,
-    *,
     message_id: str | None = None,
 ) -> PairPassword | None:
     """Add a sealed password as `version`; the pair's older ones are retired by it (not by one for a single mail).
@@ -126,7 +137,12 @@ def add_password(
             " AND kind = 'pair' AND version < ? AND retired_at IS NULL",
             [now, tenant, sender, partner_id, version],
         )
-    detail = {"password": password_id, "partner": partner_id, "version": version, "for": kind}
+    detail: dict[str, EventDetail] = {
+        "password": password_id,
+        "partner": partner_id,
+        "version": version,
+        "for": kind,
+    }
     tx.append_event(Event("password.created", actor, tenant, message_id=message_id, detail=detail))
     return get_password(tx, tenant, password_id)
 

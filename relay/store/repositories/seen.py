@@ -1,4 +1,4 @@
-"""What came in lately, to flag a client's retry after a lost 250 (relay design 2.2). A retry is flagged, never dropped."""
+"""What came in lately, to flag (never drop) a client's retry after a lost 250 (relay design 2.2)."""
 
 from __future__ import annotations
 
