@@ -28,7 +28,7 @@ def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     """Change the tree in place."""
     parents = {child: parent for parent in root.iter() for child in parent}
     _adapt_pictures(root, parents, book, texts)
-    _adapt_links(root, texts)
+    _adapt_links(root, {child: parent for parent in root.iter() for child in parent}, texts)
     if has_rtl("".join(root.itertext())):
         _set_directions(root)
     _rescue_contrast(root)
@@ -50,9 +50,17 @@ def _adapt_pictures(root: Element, parents: dict[Element, Element], book: Pictur
             _replace(parents[image], image, None)  # counters, spacers and decoration need no stand-in
         else:
             stand_in = Element("span", {"class": "ll-image"})
-            label = split_words((alt or "").strip()[:ALT_CHARS])
-            stand_in.text = f"{texts.image}: {label}" if label else texts.image_left_out
+            stand_in.text = _describe(alt, texts)
+            if "display:block" in image.get("style", ""):
+                line = Element("div")
+                line.append(stand_in)
+                stand_in = line
             _replace(parents[image], image, stand_in)
+
+
+def _describe(alt: str | None, texts: BodyTexts) -> str:
+    label = split_words((alt or "").strip()[:ALT_CHARS])
+    return f"{texts.image}: {label}" if label else texts.image_left_out
 
 
 def _is_invisible(image: Element) -> bool:
@@ -87,7 +95,7 @@ def _replace(parent: Element, old: Element, new: Element | None) -> None:
             parent.text = (parent.text or "") + tail
 
 
-def _adapt_links(root: Element, texts: BodyTexts) -> None:
+def _adapt_links(root: Element, parents: dict[Element, Element], texts: BodyTexts) -> None:
     """Number each link whose text is not its target, and list the targets at the end.
 
     Readers like Firefox switch links off in a PDF with a password, and a link on paper is dead: so the target is
@@ -107,17 +115,31 @@ def _adapt_links(root: Element, texts: BodyTexts) -> None:
         link.set("href", target.url)
         if is_text_the_target(text, target):
             continue
+        marks: list[Element] = []
         if is_text_misleading(text, target):
-            warning = SubElement(link, "span", {"class": "ll-warning"})
+            warning = Element("span", {"class": "ll-warning"})
             warning.text = split_words(f" [{texts.link_goes_to}: {target.host}]")
+            marks.append(warning)
         if target.url not in numbers and len(listed) < MAX_LISTED_LINKS:
             listed.append(target)
             numbers[target.url] = len(listed)
         if number := numbers.get(target.url):
-            mark = SubElement(link, "span", {"class": "ll-mark"})
+            mark = Element("span", {"class": "ll-mark"})
             mark.text = f"\u00a0[{number}]"
+            marks.append(mark)
+        _insert_after(parents[link], link, marks)
     if listed:
         _list_links(root, listed, texts)
+
+
+def _insert_after(parent: Element, element: Element, added: list[Element]) -> None:
+    """Insert `added` behind the element and before the text that follows it."""
+    if not added:
+        return
+    index = list(parent).index(element) + 1
+    added[-1].tail, element.tail = element.tail, None
+    for offset, new in enumerate(added):
+        parent.insert(index + offset, new)
 
 
 def _list_links(root: Element, listed: list[LinkTarget], texts: BodyTexts) -> None:
@@ -151,10 +173,15 @@ def _walk_undirected(root: Element) -> Iterator[Element]:
         element = stack.pop()
         if element.get("dir") in {"ltr", "rtl"} or "direction:" in element.get("style", ""):
             continue
-        if element.tag in _BLOCKS and not any(child.tag in _BLOCKS for child in element.iter() if child is not element):
+        is_list = element.tag in {"ul", "ol"}  # bullets stand on the side where the text begins
+        if is_list or (element.tag in _BLOCKS and not _holds_block(element)):
             yield element
         else:
             stack.extend(element)
+
+
+def _holds_block(element: Element) -> bool:
+    return any(child.tag in _BLOCKS for child in element.iter() if child is not element)
 
 
 def _rescue_contrast(root: Element) -> None:

@@ -21,22 +21,22 @@ MAX_LINES = 40_000
 STYLESHEET = f"""
 @page {{ size: A4; margin: {TOP_MM}mm {SIDE_MM}mm {BOTTOM_MM}mm {SIDE_MM}mm }}
 html {{ font-family: sans-serif; font-size: 10.5pt; line-height: 1.4; color: #15212b }}
-body {{ margin: 0; overflow-wrap: anywhere; widows: 2; orphans: 2 }}
+body {{ margin: 0; overflow-wrap: break-word; widows: 2; orphans: 2 }}
 p, div, td, th, li, pre, h1, h2, h3, h4, h5, h6, blockquote {{ unicode-bidi: plaintext }}
-p {{ margin: 0 0 0.8em 0 }}
+p {{ margin: 0.8em 0 }} body > div > p:first-child {{ margin-top: 0 }}
 h1 {{ font-size: 1.6em }} h2 {{ font-size: 1.35em }} h3 {{ font-size: 1.15em }}
 h1, h2, h3, h4, h5, h6 {{ line-height: 1.25; margin: 0.9em 0 0.4em 0; break-after: avoid }}
 table {{ text-align: initial; font-size: inherit; border-spacing: 2px; max-width: 100% }}
 td[align=center] > table, th[align=center] > table, center > table, div[align=center] > table,
 table[align=center] {{ margin-left: auto; margin-right: auto }}
-td, th {{ overflow-wrap: anywhere }}
 img {{ max-width: 100%; max-height: 240mm; object-fit: contain; border: 0 }}
-a {{ color: #0e5a63; text-decoration: underline }}
+a[href] {{ color: #0e5a63; text-decoration: underline }}
+a:not([href]) {{ color: inherit; text-decoration: none }}
 blockquote {{ margin: 0.5em 0 0.5em 0; padding: 0 0 0 0.8em; border-left: 2px solid #d5dce2 }}
 pre, tt, code, kbd, samp {{ font-family: monospace; font-size: 0.92em }}
 pre {{ white-space: pre-wrap; margin: 0 0 0.8em 0 }}
 hr {{ border: 0; border-top: 1px solid #d5dce2; margin: 0.8em 0 }}
-ul, ol {{ margin: 0 0 0.8em 0; padding-left: 2em }}
+ul, ol {{ margin: 0 0 0.8em 0 }}
 .ll-image {{ display: inline-block; border: 1px solid #d5dce2; background: #f4f6f8; color: #52606d; padding: 2px 6px;
   font-size: 8.5pt; line-height: 1.3; text-decoration: none; border-radius: 3px }}
 .ll-mark {{ font-size: 7pt; color: #52606d; text-decoration: none; vertical-align: super; line-height: 1 }}

@@ -83,6 +83,16 @@ class PictureBook:
             return None
 
 
+def make_samples() -> tuple[InlineImage, ...]:
+    """Return a tiny picture of each format, named by the format: a process that drew them has every decoder loaded."""
+    samples: list[InlineImage] = []
+    for name in FORMATS:
+        out = io.BytesIO()
+        Image.new("RGB", (2, 2), "#808080").save(out, name)
+        samples.append(InlineImage(name.lower(), f"image/{name.lower()}", out.getvalue()))
+    return tuple(samples)
+
+
 def _make_smaller(image: Image.Image) -> Picture:
     """Return the first frame as a PNG or JPEG of at most KEEP_EDGE pixels a side."""
     if image.format == "JPEG":

@@ -16,7 +16,7 @@ from typing import Any
 from pdfmail.errors import RenderCause, RenderError
 from pdfmail.html.fonts import make_fonts_conf
 from pdfmail.html.page import STYLESHEET, build_text_tree, wrap_body
-from pdfmail.html.pictures import Picture
+from pdfmail.html.pictures import Picture, make_samples
 from pdfmail.html.sanitise import sanitise_html
 from pdfmail.html.texts import choose_texts
 from pdfmail.model import HtmlBody
@@ -26,7 +26,11 @@ class BodyPainter:
     """Draws bodies. Loading it is slow (libraries, fonts); painting is not."""
 
     def __init__(self) -> None:
-        """Load the layout engine with our own font configuration. Changes FONTCONFIG_FILE of this process."""
+        """Load the layout engine with our own font configuration, and draw once to load what is loaded late.
+
+        Afterwards nothing is imported any more: a process that may read no file but fonts can paint. Changes
+        FONTCONFIG_FILE of this process.
+        """
         with tempfile.TemporaryDirectory(prefix="letterlock-fonts-") as folder:
             conf = Path(folder) / "fonts.conf"
             conf.write_text(make_fonts_conf(folder), encoding="utf-8")
@@ -34,16 +38,10 @@ class BodyPainter:
             from pdfmail.html import engine
 
             self._engine = engine
-            self._fonts = engine.load_fonts()  # in memory from here on
-        self._stylesheet = engine.parse_stylesheet(STYLESHEET)
-
-    def warm_up(self) -> None:
-        """Draw once, so that everything that is loaded late is loaded before the process forks."""
-        for body in (
-            HtmlBody(html=_WARM_HTML),
-            HtmlBody(text="Aa \u6f22 \u0627\u0644 \U0001f600\nhttps://a.example/"),
-        ):
-            self._paint(body, self._engine.load_fonts())
+            self._stylesheet = engine.parse_stylesheet(STYLESHEET)
+            self._paint(HtmlBody(html=_WARM_HTML, images=make_samples()), engine.load_fonts())
+            self._paint(HtmlBody(text=_WARM_TEXT), engine.load_fonts())
+            self._fonts = engine.load_fonts()  # in memory from here on; first used after a fork
         gc.collect()
         gc.freeze()
 
@@ -65,8 +63,10 @@ class BodyPainter:
         return self._engine.draw_document(document, self._stylesheet, fonts, pictures, body.max_pages)
 
 
+_WARM_TEXT = "Aa \u6f22 \u0627\u0644 \U0001f600\nhttps://a.example/"
 _WARM_HTML = (
-    "<style>p{color:#123}</style><h1>Aa</h1><p align=center>Aa <b>b</b> <i>i</i> <a href='https://a.example/'>here</a>"
+    "<style>p{color:#123}</style><h1>Aa</h1><p align=center>Aa <b>b</b> <i>i</i> <a href='https://\u00e4.example/'>here</a>"
     "<table border=1 bgcolor=#eee><tr><td>1<td>2</table><ul><li>x</ul>"
     "<img src='http://a.example/x.png' alt=x><pre>p</pre>"
+    "<img src=cid:png><img src=cid:jpeg><img src=cid:gif><img src=cid:webp><img src=cid:bmp>"
 )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pdfmail.html.targets import LinkTarget, parse_target
 
 WORD_CHARS = 120
+CELL_WORD_CHARS = 40  # a table is as wide as its longest words
 BREAK = "\u200b"
 
 # C0, C1 (less tab, line feed, carriage return), surrogates, non-characters, bidi overrides, annotation and tag controls
@@ -22,6 +23,7 @@ _BAD = re.compile(
 _ACCENTS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _TOWER = re.compile(f"([{_ACCENTS}]{{6}})[{_ACCENTS}]+")
 _LONG_WORD = re.compile(rf"[^\s{BREAK}]{{{WORD_CHARS}}}(?=[^\s{BREAK}])")
+_LONG_CELL_WORD = re.compile(rf"[^\s{BREAK}]{{{CELL_WORD_CHARS}}}(?=[^\s{BREAK}])")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _STRONG_LTR = re.compile(
     "[A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u0370-\u058f\u0900-\u1fff\u2c00-\u2dff"
@@ -37,9 +39,10 @@ def clean_text(untrusted_text: str) -> str:
     return text
 
 
-def split_words(text: str) -> str:
-    """Return the text with a break opportunity in each word after every 120 characters."""
-    return _LONG_WORD.sub(lambda match: match[0] + BREAK, text) if len(text) > WORD_CHARS else text
+def split_words(text: str, *, in_cell: bool = False) -> str:
+    """Return the text with a break opportunity in each word after every 120 characters, 40 in a table cell."""
+    pattern, limit = (_LONG_CELL_WORD, CELL_WORD_CHARS) if in_cell else (_LONG_WORD, WORD_CHARS)
+    return pattern.sub(lambda match: match[0] + BREAK, text) if len(text) > limit else text
 
 
 def has_rtl(text: str) -> bool:

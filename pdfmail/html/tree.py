@@ -75,6 +75,7 @@ class _Builder:
         self._depth = 1
         self._elements = 0
         self._room = MAX_TEXT
+        self._open_cells = 0
 
     def open(self, name: str, attributes: str) -> None:
         level = self._levels[-1]
@@ -96,6 +97,7 @@ class _Builder:
         if name not in VOID:
             self._levels.append(_Level(element, name, True))
             self._depth += 1
+            self._open_cells += name in _CELLS
 
     def close(self, name: str) -> None:
         level = self._levels.pop()
@@ -103,10 +105,11 @@ class _Builder:
             raise CanonicalFormError
         if level.is_real:
             self._depth -= 1
+            self._open_cells -= name in _CELLS
 
     def add_text(self, escaped: str) -> bool:
         """Add text; False when the room for text is used up."""
-        text = split_words(clean_text(_unescape(escaped)))
+        text = split_words(clean_text(_unescape(escaped)), in_cell=self._open_cells > 0)
         if len(text) > self._room:
             self._add(text[: self._room])
             self._tree.is_shortened = True

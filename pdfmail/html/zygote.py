@@ -74,9 +74,7 @@ def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[t
 def _warm_up() -> type_draw:
     from pdfmail.html.render import BodyPainter  # heavy: two thirds of a second and 100 MB
 
-    painter = BodyPainter()
-    painter.warm_up()
-    return painter.paint
+    return BodyPainter().paint
 
 
 def _choose_user() -> int | None:
