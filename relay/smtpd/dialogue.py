@@ -1,0 +1,482 @@
+"""The SMTP dialogue: which command may come when, and what is answered (RFC 5321 4.1.4).
+
+Does: read commands one by one, keep the mail transaction, hand content to a ContentReceiver. Extensions: SIZE
+(RFC 1870), 8BITMIME (6152), PIPELINING (2920), CHUNKING (3030), STARTTLS (3207), DSN (3461), AUTH (4954),
+ENHANCEDSTATUSCODES (2034), SMTPUTF8 (6531), LIMITS (9422).
+Must not: touch transports (channel.py does), write codes (replies.py does), judge addresses (grammar, admission).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relay.core.envelope import Envelope, Recipient, SessionInfo
+from relay.log import Log
+from relay.smtpd import authentication, grammar, replies
+from relay.smtpd.buffer import OverlongLineError
+from relay.smtpd.content import ContentReceiver
+from relay.smtpd.limits import client_key
+from relay.smtpd.logins import Login
+from relay.smtpd.replies import RefusalError, Reply
+from relay.smtpd.scanner import ChunkChecker, DataScanner
+from relay.smtpd.service import Endpoint, Service
+from relay.smtpd.trace import received_field
+
+if TYPE_CHECKING:
+    from relay.smtpd.channel import Channel
+
+_log = Log("smtpd")
+_BEFORE_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})  # RFC 3207 4
+# RFC 2920 3.1: these end a group. What stands behind one before its reply is out of step, and behind DATA or STARTTLS
+# it is how commands are smuggled.
+_LAST_IN_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "AUTH"})
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One mail transaction, from MAIL to the end of data or RSET."""
+
+    mail: grammar.MailCommand
+    recipients: list[Recipient] = field(default_factory=list)
+    had_recipient_refused: bool = False
+    receiver: ContentReceiver | None = None
+    """Set while BDAT chunks come."""
+    checker: ChunkChecker = field(default_factory=ChunkChecker)
+    failure: Reply | None = None
+    """An earlier chunk was refused with this; the others are too (RFC 3030 2)."""
+
+
+class Dialogue:
+    """The dialogue with one peer."""
+
+    def __init__(self, channel: Channel, service: Service, endpoint: Endpoint) -> None:
+        self._channel = channel
+        self._service = service
+        self._endpoint = endpoint
+        self._limits = service.config.limits
+        self._helo: str | None = None
+        self._is_extended = False
+        self._login: Login | None = None
+        self._transaction: Transaction | None = None
+        self._errors = 0
+        self._messages = 0
+        self._is_over = False
+
+    async def run(self) -> None:
+        """Talk until one side has had enough. Raises ConnectionError when the peer vanishes."""
+        if self._endpoint.admission.is_client_allowed(self._channel.client_ip):
+            self._channel.reply(replies.greeting(self._service.config.hostname))
+            answer: Callable[[bytes], Awaitable[Reply | None]] = self._answer
+        else:
+            self._service.stats.connections_refused += 1
+            self._channel.reply(replies.CLIENT_DENIED)
+            answer = _answer_denied
+        while not self._is_over:
+            reply = await self._next_reply(answer)
+            if reply is None:
+                continue
+            if reply.code >= 500:
+                self._errors += 1
+            self._channel.reply(reply)
+            if reply.closes:
+                return
+            if self._errors >= self._limits.errors_per_connection:
+                self._channel.reply(replies.TOO_MANY_ERRORS)
+                return
+
+    async def close(self) -> None:
+        """Give up what is half received."""
+        await self._reset()
+
+    async def _next_reply(self, answer: Callable[[bytes], Awaitable[Reply | None]]) -> Reply | None:
+        try:
+            line = await self._channel.next_command(authentication.LINE_OCTETS)
+            if line is None:
+                self._is_over = True
+                return None
+            self._channel.set_deadline(None)
+            return await answer(line)
+        except OverlongLineError as error:
+            return replies.LINE_FAR_TOO_LONG if error.hopeless else replies.LINE_TOO_LONG
+        except RefusalError as refusal:
+            return refusal.reply
+        except ConnectionError:
+            raise
+        except Exception as error:  # whatever it is, it is ours: 4xx and nothing told
+            self._service.stats.faults += 1
+            self._service.stats.last_fault_ms = self._service.clock.now_ms()
+            _log.exception("command-fault", listener=self._endpoint.listener.name)
+            return replies.for_error(error)
+
+    async def _answer(self, line: bytes) -> Reply | None:
+        if not line.endswith(b"\r\n"):
+            return replies.BARE_LINE_END
+        verb, rest = grammar.decode_line(line[:-2])
+        if len(line) > self._limits.command_octets + 2 and verb != "AUTH":
+            return replies.LINE_TOO_LONG
+        command = _COMMANDS.get(verb)
+        if command is None:
+            return replies.UNKNOWN_COMMAND
+        if verb in _LAST_IN_GROUP and self._channel.input.has_input():
+            return replies.OUT_OF_STEP
+        if self._endpoint.listener.require_tls and self._channel.tls is None and verb not in _BEFORE_TLS:
+            return replies.TLS_FIRST
+        return await command(self, rest)
+
+    # --- greeting, TLS, login -----------------------------------------------------------------------------------------
+
+    async def _ehlo(self, rest: str) -> Reply:
+        self._helo = grammar.parse_helo(rest)
+        self._is_extended = True
+        await self._reset()
+        return Reply(250, "", "\n".join([self._service.config.hostname, *self._extensions()]))
+
+    async def _helo_command(self, rest: str) -> Reply:
+        self._helo = grammar.parse_helo(rest)
+        self._is_extended = False
+        await self._reset()
+        return Reply(250, "", self._service.config.hostname)
+
+    def _extensions(self) -> list[str]:
+        limits = self._limits
+        lines = [
+            "PIPELINING",
+            f"SIZE {limits.message_octets}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "CHUNKING",
+            "DSN",
+            f"LIMITS MAILMAX={limits.messages_per_connection} RCPTMAX={limits.recipients}",
+            "HELP",
+        ]
+        if self._can_start_tls():
+            lines.append("STARTTLS")
+        if self._can_log_in():
+            lines.append(f"AUTH {authentication.MECHANISMS}")
+        return lines
+
+    def _can_start_tls(self) -> bool:
+        return self._endpoint.tls is not None and self._channel.tls is None
+
+    def _can_log_in(self) -> bool:
+        listener = self._endpoint.listener
+        return listener.needs_auth and (self._channel.tls is not None or listener.loopback_demo)
+
+    async def _starttls(self, rest: str) -> Reply | None:
+        if rest:
+            return replies.NO_ARGUMENT
+        if self._channel.tls is not None:
+            return replies.TLS_RUNNING
+        context = self._endpoint.tls
+        if context is None:
+            return replies.TLS_NOT_AVAILABLE
+        self._channel.reply(replies.START_TLS)
+        await self._channel.flush()
+        try:
+            await self._channel.start_tls(context)
+        except OSError as error:
+            _log.info("tls-failed", listener=self._endpoint.listener.name, error=type(error).__name__)
+            raise ConnectionResetError from error
+        # RFC 3207 4.2: everything said before is forgotten.
+        await self._reset()
+        self._helo, self._is_extended, self._login = None, False, None
+        return None
+
+    async def _auth(self, rest: str) -> Reply:
+        if not self._endpoint.listener.needs_auth:
+            return replies.NOT_IMPLEMENTED
+        if not self._is_extended:
+            return replies.HELO_FIRST
+        if not self._can_log_in():
+            return replies.LOGIN_NEEDS_TLS
+        if self._login is not None or self._transaction is not None:
+            return replies.BAD_SEQUENCE  # RFC 4954 4
+        self._login = await authentication.authenticate(self._channel, self._service, rest)
+        return replies.LOGGED_IN
+
+    # --- envelope -----------------------------------------------------------------------------------------------------
+
+    async def _mail(self, rest: str) -> Reply:
+        if self._helo is None:
+            return replies.HELO_FIRST
+        if self._endpoint.listener.needs_auth and self._login is None:
+            return replies.LOGIN_FIRST
+        if self._transaction is not None:
+            return replies.NESTED_MAIL
+        mail = grammar.parse_mail(rest, extended=self._is_extended, auth=self._can_log_in())
+        if mail.size > self._limits.message_octets:
+            return replies.TOO_LARGE
+        if self._messages >= self._limits.messages_per_connection:
+            return replies.TOO_MANY_MESSAGES
+        self._check_rate()
+        admission = self._endpoint.admission
+        admission.check_sender(mail.reverse_path, self._login)
+        await admission.check_client_name(self._channel.client_ip)
+        if not self._service.intake.has_room(mail.size):
+            return replies.STORAGE_FULL
+        self._transaction = Transaction(mail)
+        self._messages += 1
+        return replies.SENDER_OK
+
+    def _check_rate(self) -> None:
+        most = self._limits.messages_per_client_minute
+        if most:
+            rate = self._service.message_rate
+            client = client_key(self._channel.client_ip)
+            now = self._channel.loop.time()
+            if rate.count(client, now) >= most:
+                raise RefusalError(replies.RATE_EXCEEDED)
+            rate.add(client, now)
+
+    async def _rcpt(self, rest: str) -> Reply:
+        transaction = self._transaction
+        if transaction is None:
+            return replies.MAIL_FIRST
+        if transaction.receiver is not None or transaction.failure is not None:
+            return replies.BDAT_RUNNING
+        try:
+            command = grammar.parse_rcpt(rest, extended=self._is_extended, smtputf8=transaction.mail.smtputf8)
+            if len(transaction.recipients) >= self._limits.recipients:
+                raise RefusalError(replies.TOO_MANY_RECIPIENTS)  # RFC 5321 4.5.3.1.10: temporary
+            recipient = await self._endpoint.admission.check_recipient(command)
+        except RefusalError:
+            transaction.had_recipient_refused = True
+            self._service.stats.recipients_refused += 1
+            raise
+        # The same path twice is one recipient; it would get the message once anyway.
+        if all(known.forward_path != recipient.forward_path for known in transaction.recipients):
+            transaction.recipients.append(recipient)
+        self._service.stats.recipients_accepted += 1
+        return replies.RECIPIENT_OK
+
+    async def _rset(self, rest: str) -> Reply:
+        if rest:
+            return replies.NO_ARGUMENT
+        await self._reset()
+        return replies.OK
+
+    async def _reset(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None and transaction.receiver is not None:
+            await transaction.receiver.abandon()
+
+    # --- content ------------------------------------------------------------------------------------------------------
+
+    def _content_ready(self) -> Transaction:
+        transaction = self._transaction
+        if transaction is None:
+            raise RefusalError(replies.MAIL_FIRST)
+        if not transaction.recipients:
+            raise RefusalError(replies.NO_VALID_RECIPIENTS if transaction.had_recipient_refused else replies.RCPT_FIRST)
+        return transaction
+
+    def _open_receiver(self, transaction: Transaction) -> ContentReceiver:
+        channel, mail = self._channel, transaction.mail
+        session = SessionInfo(
+            listener=self._endpoint.listener.name,
+            side=self._endpoint.listener.side,
+            client_ip=channel.client_ip,
+            helo=self._helo or "",
+            tls=channel.tls,
+            login=None if self._login is None else self._login.name,
+            local_ip=channel.local_ip,
+            local_port=channel.local_port,
+        )
+        envelope = Envelope(
+            reverse_path=mail.reverse_path,
+            recipients=tuple(transaction.recipients),
+            body_type=mail.body_type,
+            smtputf8=mail.smtputf8,
+            dsn_ret=mail.ret,
+            dsn_envid=mail.envid,
+        )
+        incoming = self._service.intake.open(session, envelope)
+        field_octets = received_field(
+            session,
+            envelope,
+            hostname=self._service.config.hostname,
+            message_id=incoming.message_id,
+            now_ms=self._service.clock.now_ms(),
+            extended=self._is_extended,
+        )
+        return ContentReceiver(
+            incoming,
+            field_octets,
+            limits=self._limits,
+            stats=self._service.stats,
+            keeper=self._service.keeper,
+            clock=self._service.clock,
+        )
+
+    async def _data(self, rest: str) -> Reply:
+        if rest:
+            return replies.NO_ARGUMENT
+        transaction = self._content_ready()
+        if transaction.receiver is not None or transaction.failure is not None:
+            return replies.BDAT_RUNNING
+        receiver = self._open_receiver(transaction)
+        try:
+            self._channel.reply(replies.SEND_DATA)
+            await self._channel.flush()
+            if not await self._receive_data(receiver):
+                await receiver.abandon()
+                return replies.FAR_TOO_LARGE
+            reply = await receiver.finish()
+        except BaseException:
+            await receiver.abandon()
+            raise
+        self._transaction = None
+        self._note_outcome(reply)
+        return reply
+
+    async def _receive_data(self, receiver: ContentReceiver) -> bool:
+        """Receive up to the end of data; False when the peer does not come to an end."""
+        scanner = DataScanner()
+        pace = _Pace(self._channel, self._limits.chunk_octets, self._limits.chunk_timeout)
+        while not scanner.is_done:
+            chunk = await pace.next_octets(-1)
+            content = scanner.feed(chunk)
+            if scanner.has_bare:
+                await receiver.refuse(replies.BARE_CR_OR_LF)
+            await receiver.take(content)
+            if receiver.is_hopeless:
+                return False
+        self._channel.input.give_back(scanner.rest)
+        return True
+
+    async def _bdat(self, rest: str) -> Reply:
+        octets, is_last = grammar.parse_bdat(rest)
+        if octets > self._limits.message_octets + self._limits.overrun_octets:
+            return replies.FAR_TOO_LARGE
+        refusal = self._begin_chunk()
+        transaction = self._transaction
+        receiver = None if transaction is None else transaction.receiver
+        pace = _Pace(self._channel, self._limits.chunk_octets, self._limits.chunk_timeout)
+        left = octets
+        while left:
+            # RFC 3030 2: the announced octets are consumed whatever the reply will be.
+            chunk = await pace.next_octets(left)
+            left -= len(chunk)
+            if refusal is None and transaction is not None and receiver is not None:
+                transaction.checker.feed(chunk)
+                if transaction.checker.has_bare:
+                    await receiver.refuse(replies.BARE_CR_OR_LF)
+                await receiver.take(chunk)
+        self._channel.set_deadline(None)
+        if transaction is None or receiver is None or refusal is not None:
+            if is_last and transaction is not None and transaction.failure is not None:
+                self._transaction = None
+            return refusal or replies.MAIL_FIRST
+        return await self._end_chunk(transaction, receiver, octets, is_last=is_last)
+
+    def _begin_chunk(self) -> Reply | None:
+        """Return why this chunk is only thrown away, or None with the receiver in place."""
+        try:
+            transaction = self._content_ready()
+        except RefusalError as refusal:
+            return refusal.reply
+        if transaction.failure is not None:
+            # The same reply again: a 503 here could turn a fault of ours into a bounce for a pipelining client.
+            return transaction.failure
+        try:
+            if transaction.receiver is None:
+                transaction.receiver = self._open_receiver(transaction)
+        except Exception as error:  # the octets must still be consumed before the 4xx
+            self._service.stats.faults += 1
+            self._service.stats.last_fault_ms = self._service.clock.now_ms()
+            _log.exception("spool-fault", listener=self._endpoint.listener.name)
+            transaction.failure = replies.for_error(error)
+            return transaction.failure
+        return None
+
+    async def _end_chunk(
+        self, transaction: Transaction, receiver: ContentReceiver, octets: int, *, is_last: bool
+    ) -> Reply:
+        if is_last:
+            transaction.checker.finish()
+            if transaction.checker.has_bare:
+                await receiver.refuse(replies.BARE_CR_OR_LF)
+        if not is_last and receiver.refusal is None:
+            return replies.chunk_taken(octets)
+        reply = await receiver.finish()
+        transaction.receiver = None
+        if is_last:
+            self._transaction = None
+        else:
+            transaction.failure = reply
+        self._note_outcome(reply)
+        return reply
+
+    def _note_outcome(self, reply: Reply) -> None:
+        if not reply.is_refusal:
+            self._errors = 0
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    async def _noop(self, _rest: str) -> Reply:
+        return replies.OK
+
+    async def _help(self, _rest: str) -> Reply:
+        return replies.HELP
+
+    async def _vrfy(self, rest: str) -> Reply:
+        return replies.VERIFY if rest else replies.ARGUMENT_MISSING
+
+    async def _not_implemented(self, _rest: str) -> Reply:
+        return replies.NOT_IMPLEMENTED
+
+    async def _quit(self, rest: str) -> Reply:
+        return replies.NO_ARGUMENT if rest else replies.BYE
+
+
+class _Pace:
+    """Reads content from a peer that must keep up: so many octets in so many seconds, our own time not counted."""
+
+    __slots__ = ("_channel", "_left", "_octets", "_seconds", "_since")
+
+    def __init__(self, channel: Channel, octets: int, seconds: float) -> None:
+        self._channel = channel
+        self._octets = octets
+        self._seconds = seconds
+        self._since = 0
+        self._left: float | None = seconds
+
+    async def next_octets(self, most: int) -> bytes:
+        """Return what has come. Raises ConnectionError when the peer has closed."""
+        self._channel.set_deadline(self._left)
+        octets = await self._channel.input.next_octets(most)
+        self._left = self._channel.hold_deadline()
+        if not octets:
+            raise ConnectionResetError
+        self._since += len(octets)
+        if self._since >= self._octets:
+            self._since = 0
+            self._left = self._seconds
+        return octets
+
+
+async def _answer_denied(line: bytes) -> Reply:
+    # RFC 5321 3.1: after a 554 greeting everything but QUIT is answered with 503.
+    return replies.BYE if line.strip().upper() == b"QUIT" else replies.BAD_SEQUENCE
+
+
+_COMMANDS: dict[str, Callable[[Dialogue, str], Awaitable[Reply | None]]] = {
+    "EHLO": Dialogue._ehlo,
+    "HELO": Dialogue._helo_command,
+    "STARTTLS": Dialogue._starttls,
+    "AUTH": Dialogue._auth,
+    "MAIL": Dialogue._mail,
+    "RCPT": Dialogue._rcpt,
+    "DATA": Dialogue._data,
+    "BDAT": Dialogue._bdat,
+    "RSET": Dialogue._rset,
+    "NOOP": Dialogue._noop,
+    "HELP": Dialogue._help,
+    "VRFY": Dialogue._vrfy,
+    "EXPN": Dialogue._not_implemented,
+    "ETRN": Dialogue._not_implemented,
+    "QUIT": Dialogue._quit,
+}

@@ -1,0 +1,65 @@
+"""What all connections of one intake process share."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relay.core.clock import Clock
+from relay.core.ports import Intake
+from relay.smtpd.admission import Admission
+from relay.smtpd.config import ListenerConfig, SmtpdConfig
+from relay.smtpd.content import CommitKeeper
+from relay.smtpd.limits import ConnectionCounter, WindowCounter
+from relay.smtpd.logins import Logins
+from relay.smtpd.stats import Stats
+
+if TYPE_CHECKING:
+    from relay.smtpd.channel import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One listener with what its connections need."""
+
+    listener: ListenerConfig
+    admission: Admission
+    tls: ssl.SSLContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Configuration, ports and counters. The members change, the set of them does not."""
+
+    config: SmtpdConfig
+    intake: Intake
+    logins: Logins
+    clock: Clock
+    stats: Stats
+    keeper: CommitKeeper
+    connections: ConnectionCounter
+    message_rate: WindowCounter
+    failed_clients: WindowCounter
+    failed_logins: WindowCounter
+    login_slots: asyncio.Semaphore
+    channels: set[Channel] = field(default_factory=set)
+
+
+def make_service(config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clock) -> Service:
+    """Put the shared things together from the configuration."""
+    limits = config.limits
+    return Service(
+        config=config,
+        intake=intake,
+        logins=logins,
+        clock=clock,
+        stats=Stats(),
+        keeper=CommitKeeper(),
+        connections=ConnectionCounter(limits.connections, limits.connections_per_client),
+        message_rate=WindowCounter(60.0),
+        failed_clients=WindowCounter(limits.auth_window),
+        failed_logins=WindowCounter(limits.auth_window),
+        login_slots=asyncio.Semaphore(limits.auth_parallel),
+    )
