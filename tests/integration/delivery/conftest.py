@@ -25,7 +25,10 @@ from relay.delivery.parcel import Parcel, ParcelCopy
 from relay.delivery.route import Hop, MailerTable, Route, TlsPolicy
 from relay.delivery.smtp import TlsContexts, open_session
 
-SHORT = Timeouts(connect=2, greeting=1, command=1, starttls=2, data_init=1, block=1, final_dot=1, reset=1, quit=0.2)
+SHORT = Timeouts(10, 10, 10, 10, 10, 10, 10, reset=10, quit=0.2)
+HASTY = Timeouts(10, 0.2, 0.2, 10, 0.2, 10, 0.2, reset=0.2, quit=0.2)
+"""Only where silence is the fault and every order of events leads to the same outcome."""
+HASTY_AT_THE_END = Timeouts(10, 10, 10, 10, 10, 10, final_dot=0.2, reset=10, quit=0.2)
 
 
 @dataclass
@@ -74,7 +77,9 @@ class Certificates:
         return context
 
 
-def _issue(folder: Path, kind: str, name: str, days: int, issuer: tuple[object, object] | None) -> tuple[object, object]:
+def _issue(
+    folder: Path, kind: str, name: str, days: int, issuer: tuple[object, object] | None
+) -> tuple[object, object]:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{kind} {name}")])

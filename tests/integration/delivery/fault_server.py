@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -58,10 +59,8 @@ class FaultServer:
         self._sock.close()
         with self._lock:
             for conn in self._open:
-                try:
+                with contextlib.suppress(OSError):
                     conn.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
         self._accepting.join(5)
         for thread in self._threads:
             thread.join(5)
@@ -90,7 +89,7 @@ class FaultServer:
         finally:
             with self._lock:
                 self._now -= 1
-                self._open.remove(conn)
+                self._open.remove(dialogue.sock)
             dialogue.sock.close()
 
 
@@ -174,6 +173,9 @@ class Dialogue:
     def _start_tls(self) -> None:
         assert self.server.context is not None
         self.say("220 2.0.0 go")
-        self.sock = self.server.context.wrap_socket(self.sock, server_side=True)
+        before = self.sock
+        self.sock = self.server.context.wrap_socket(before, server_side=True)
+        with self.server._lock:
+            self.server._open = [self.sock if conn is before else conn for conn in self.server._open]
         self.reader = self.sock.makefile("rb")
         self.tls = True
