@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from .errors import RenderError, UnguardedHostError
 from .fonts import FontSet
 from .graft import BrokenBodyError, RenderedBody, read_body
-from .model import BodyRenderer, HtmlBody, MailContent
+from .model import BodyRenderer, HtmlBody, MailContent, PdfOptions
 from .textflow import clean_text
 
 NO_RENDERER = "no-renderer"
@@ -50,8 +50,7 @@ def plan_body(
     fonts: FontSet,
     renderer: BodyRenderer | None,
     head: Sequence[tuple[str, str]],
-    language: str,
-    max_pages: int,
+    options: PdfOptions,
 ) -> BodyPlan:
     """Choose the way and let the renderer do its part.
 
@@ -60,12 +59,10 @@ def plan_body(
     markup = mail.html if mail.html and mail.html.strip() else None
     text = clean_text(mail.text) if mail.text is not None else None
     draws_text = text is not None and fonts.draws(text.replace("\n", "").replace("\t", ""))
-    language = mail.language_hint or language
+    language, max_pages = mail.language_hint or options.language, options.max_pages
     cause: str | None = None
     if markup is not None:
-        body = HtmlBody(
-            html=_prefix_markup(markup, head), images=mail.images, language=language, max_pages=max_pages
-        )
+        body = HtmlBody(html=_prefix_markup(markup, head), images=mail.images, language=language, max_pages=max_pages)
         rendered, cause = _render(renderer, body)
         if rendered is not None:
             return BodyPlan("html", rendered=rendered)

@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .canvas import MARGIN, TEXT_WIDTH, Colour, LinkBox, PageCanvas
+from .canvas import MARGIN, TEXT_WIDTH, Box, PageCanvas, TextStyle
 from .document import BODY_BOTTOM, BODY_TOP, DocumentDraft
-from .fonts import Face
 from .structure import StructNode
 from .textflow import FoundLink, Measure, Segment, break_line, find_links
 
@@ -90,6 +89,7 @@ class _TextPages:
             hang = _hanging_indent(shown, measure) if len(shown) > 40 else 0.0
             links = find_links(shown)
             colour = palette.quiet if self._signature or _QUOTED.match(shown) else palette.text
+            style = TextStyle(face, size, colour)
             for row in break_line(shown, measure, TEXT_WIDTH, hang):
                 self._y -= leading
                 if self._y < BODY_BOTTOM:
@@ -105,10 +105,10 @@ class _TextPages:
                     self._canvas.open_text()
                     is_open = True
                 if links:
-                    self._draw_linked(node, row, links, (face, size, colour))
+                    self._draw_linked(node, row, links, style)
                 else:
                     for segment in row:
-                        self._canvas.show(MARGIN + segment.x, self._y, segment.text, face, size, colour)
+                        self._canvas.show(MARGIN + segment.x, self._y, segment.text, style)
         if is_open:
             self._close()
         return True
@@ -118,26 +118,25 @@ class _TextPages:
         self._canvas.end()
 
     def _draw_linked(
-        self, node: StructNode, row: Sequence[Segment], links: Sequence[FoundLink], style: tuple[Face, float, Colour]
+        self, node: StructNode, row: Sequence[Segment], links: Sequence[FoundLink], style: TextStyle
     ) -> None:
         """Draw a line that may hold links: each part of one is marked as such and made clickable."""
-        face, size, colour = style
         accent = self._draft.template.palette.accent
         canvas = self._canvas
         for segment in row:
             x = MARGIN + segment.x
             for text, link in _cut_at_links(segment, links):
                 if link is None:
-                    x += canvas.show(x, self._y, text, face, size, colour)
+                    x += canvas.show(x, self._y, text, style)
                     continue
                 self._close()
                 link_node = node.child("Link", alt=link.uri)
                 canvas.begin(link_node)
-                advance = canvas.text(x, self._y, text, face, size, accent)
+                advance = canvas.text(x, self._y, text, TextStyle(style.face, style.size, accent))
                 canvas.line(x, self._y - 1.6, advance, accent, 0.5)
                 canvas.end()
-                box = LinkBox(x, self._y - 3, x + advance, self._y + size)
-                canvas.link(self._draft.file, [box], link.uri, link.uri, link_node)
+                box = Box(x, self._y - 3, x + advance, self._y + style.size)
+                canvas.link(self._draft.file, (box,), link_node, link.uri, link.uri)
                 x += advance
                 canvas.begin(node)
                 canvas.open_text()

@@ -41,8 +41,8 @@ def parse_colour(value: str) -> Colour:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkBox:
-    """A clickable rectangle."""
+class Box:
+    """A rectangle in points."""
 
     left: float
     bottom: float
@@ -51,12 +51,35 @@ class LinkBox:
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class TextStyle:
+    """How a run of text looks; `size` in points."""
+
+    face: Face
+    size: float
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAnnotation:
+    """A link on a page; `uri` is ASCII and allowed, `label` names its target for screen readers."""
+
     number: int
-    boxes: Sequence[LinkBox]
+    box: Box
     uri: str
     label: str
     node: StructNode
+
+    def write(self, file: PdfFile, page: int, parents: ParentTree) -> None:
+        """Write a plain /Link with a /URI action: the only kind that every reader follows."""
+        key = parents.reserve()
+        parents.set_object(key, self.node)
+        box = self.box
+        file.add(
+            b"<</Type/Annot/Subtype/Link/P %d 0 R/Rect[%.2f %.2f %.2f %.2f]/Border[0 0 0]/F 4/StructParent %d"
+            b"/Contents%s/A<</S/URI/URI%s>>>>"
+            % (page, box.left, box.bottom, box.right, box.top, key, literal(self.label), literal(self.uri)),
+            self.number,
+        )
 
 
 class PageCanvas:
@@ -69,7 +92,12 @@ class PageCanvas:
         self.forms: dict[str, int] = {}
         self._operators: list[str] = []
         self._owners: list[StructNode] = []
-        self._links: list[_Link] = []
+        self._links: list[LinkAnnotation] = []
+
+    @property
+    def overlay(self) -> PageCanvas:
+        """Running head and foot are drawn on the page itself."""
+        return self
 
     # -- tags
 
@@ -90,10 +118,10 @@ class PageCanvas:
 
     # -- text
 
-    def text(self, x: float, y: float, text: str, face: Face, size: float, colour: Colour) -> float:
+    def text(self, x: float, y: float, text: str, style: TextStyle) -> float:
         """Draw one line with its base line at y; return its advance."""
         self._operators.append("BT")
-        advance = self.show(x, y, text, face, size, colour)
+        advance = self.show(x, y, text, style)
         self._operators.append("ET")
         return advance
 
@@ -105,10 +133,11 @@ class PageCanvas:
         """End the text object."""
         self._operators.append("ET")
 
-    def show(self, x: float, y: float, text: str, face: Face, size: float, colour: Colour) -> float:
+    def show(self, x: float, y: float, text: str, style: TextStyle) -> float:
         """Show a run inside a text object; return its advance. Characters that no face has become boxes."""
+        face, size = style.face, style.size
         runs = [(face, text)] if face.characters.issuperset(text) else self.fonts.split(text, face)
-        operators = [f"{colour.fill} 1 0 0 1 {x:.2f} {y:.2f} Tm"]
+        operators = [f"{style.colour.fill} 1 0 0 1 {x:.2f} {y:.2f} Tm"]
         advance = 0.0
         hidden = False
         for run_face, run in runs:
@@ -133,9 +162,10 @@ class PageCanvas:
         """Stroke a horizontal line."""
         self._operators.append(f"{colour.stroke} {weight:g} w {x:.2f} {y:.2f} m {x + width:.2f} {y:.2f} l S")
 
-    def rounded(self, x: float, y: float, width: float, height: float, radius: float, colour: Colour) -> None:
+    def rounded(self, box: Box, radius: float, colour: Colour) -> None:
         """Fill a rectangle with round corners."""
-        right, top, bend = x + width, y + height, radius * (1 - _CURVE)
+        x, y, right, top = box.left, box.bottom, box.right, box.top
+        bend = radius * (1 - _CURVE)
         self._operators.append(
             f"{colour.fill} {x + radius:.2f} {y:.2f} m {right - radius:.2f} {y:.2f} l "
             f"{right - bend:.2f} {y:.2f} {right:.2f} {y + bend:.2f} {right:.2f} {y + radius:.2f} c "
@@ -156,18 +186,18 @@ class PageCanvas:
         """Add operators as they are."""
         self._operators.append(operators)
 
-    def link(self, file: PdfFile, boxes: Sequence[LinkBox], uri: str, label: str, node: StructNode) -> None:
-        """Add a link annotation per box; `uri` is an ASCII URI that the caller has allowed, `label` names the target."""
+    def link(self, file: PdfFile, boxes: Sequence[Box], node: StructNode, uri: str, label: str) -> None:
+        """Add a link annotation per box (see LinkAnnotation)."""
         for box in boxes:
             number = file.reserve()
             node.kids.append(ObjectKid(self.number, number))
-            self._links.append(_Link(number, (box,), uri, label, node))
+            self._links.append(LinkAnnotation(number, box, uri, label, node))
 
     # -- writing
 
     def write(self, file: PdfFile, parent: int, resources: int, parents: ParentTree) -> None:
         """Write content, links and the page object itself; `resources` is an object number."""
-        content = file.add_packed(b"", "\n".join(self._operators).encode("ascii"))
+        content = file.add_packed(b"", self._content())
         key = parents.reserve()
         parents.set_page(key, self._owners)
         annotations = b" ".join([b"%d 0 R" % link.number for link in self._links])
@@ -186,25 +216,14 @@ class PageCanvas:
             self.number,
         )
         for link in self._links:
-            write_link(file, link.number, self.number, link.boxes[0], link.uri, link.label, (parents, link.node))
+            link.write(file, self.number, parents)
 
+    def write_form(self, file: PdfFile, resources: int) -> int:
+        """Write the drawing as a form XObject that is laid over another page; it must hold artifacts only."""
+        assert not self._owners
+        assert not self._links
+        entries = b"/Type/XObject/Subtype/Form/BBox[0 0 %.3f %.3f]/Resources %d 0 R"
+        return file.add_packed(entries % (PAGE_WIDTH, PAGE_HEIGHT, resources), self._content())
 
-def write_link(
-    file: PdfFile,
-    number: int,
-    page: int,
-    box: LinkBox,
-    uri: str,
-    label: str,
-    owner: tuple[ParentTree, StructNode],
-) -> None:
-    """Write a plain /Link with a /URI action: the only kind that every reader follows."""
-    parents, node = owner
-    key = parents.reserve()
-    parents.set_object(key, node)
-    file.add(
-        b"<</Type/Annot/Subtype/Link/P %d 0 R/Rect[%.2f %.2f %.2f %.2f]/Border[0 0 0]/F 4/StructParent %d"
-        b"/Contents%s/A<</S/URI/URI%s>>>>"
-        % (page, box.left, box.bottom, box.right, box.top, key, literal(label), literal(uri)),
-        number,
-    )
+    def _content(self) -> bytes:
+        return "\n".join(self._operators).encode("ascii")

@@ -19,8 +19,10 @@ from .fonts import Face
 from .frozen import thaw
 from .structure import ParentTree, StructNode, number_nodes, write_structure
 from .template import Template
+from .typeset import cut_text, measure_text
 
 FOOT_BASE = 34.0
+FOOT_LINE = 50.0
 HEAD_BASE = 800.0
 BODY_TOP = 772.0
 BODY_BOTTOM = 70.0
@@ -32,6 +34,11 @@ class DocumentPage(Protocol):
     @property
     def number(self) -> int:
         """Object number."""
+        ...
+
+    @property
+    def overlay(self) -> PageCanvas:
+        """Where running head and foot are drawn."""
         ...
 
     def write(self, file: PdfFile, parent: int, resources: int, parents: ParentTree) -> None:
@@ -68,29 +75,37 @@ class DocumentDraft:
         self._canvases.append(canvas)
         return canvas
 
+    def make_overlay(self) -> PageCanvas:
+        """Return a canvas that is no page but shares our fonts; see PageCanvas.write_form."""
+        canvas = PageCanvas(0, self.template.fonts)
+        self._canvases.append(canvas)
+        return canvas
+
     def draw_head(self, canvas: PageCanvas, subject: str) -> None:
-        """Draw the running head of a body page."""
+        """Draw the running head of a body page, and the line above its foot."""
         template = self.template
+        fonts, styles, organisation = template.fonts, template.styles, template.brand.organisation
         canvas.begin_artifact()
-        canvas.text(MARGIN, HEAD_BASE, template.brand.organisation, template.bold, 9, template.palette.accent)
-        left = MARGIN + template.fonts.width(template.brand.organisation, template.bold, 9) + 24
-        shown = cut_text(template, subject, template.fonts.regular, 9, PAGE_WIDTH - MARGIN - left)
-        width = template.fonts.width(shown, template.fonts.regular, 9) if shown else 0.0
-        canvas.text(PAGE_WIDTH - MARGIN - width, HEAD_BASE, shown, template.fonts.regular, 9, template.palette.quiet)
+        name = cut_text(fonts, organisation, styles.running_name, TEXT_WIDTH / 2)
+        advance = canvas.text(MARGIN, HEAD_BASE, name, styles.running_name)
+        shown = cut_text(fonts, subject, styles.running, TEXT_WIDTH - advance - 24)
+        width = measure_text(fonts, shown, styles.running)
+        canvas.text(PAGE_WIDTH - MARGIN - width, HEAD_BASE, shown, styles.running)
         canvas.line(MARGIN, HEAD_BASE - 9, TEXT_WIDTH, template.palette.line)
+        canvas.line(MARGIN, FOOT_LINE, TEXT_WIDTH, template.palette.line)
         canvas.end()
 
     def draw_foot(self, canvas: PageCanvas, page: int, pages: int) -> None:
         """Draw footer text and page number; pages count from 1."""
         template = self.template
-        wording, palette = template.wording, template.palette
+        fonts, style, wording = template.fonts, template.styles.foot, template.wording
         canvas.begin_artifact()
         number = wording.page.replace("{page}", str(page)).replace("{pages}", str(pages))
-        width = template.fonts.width(number, template.fonts.regular, 8)
-        canvas.text(PAGE_WIDTH - MARGIN - width, FOOT_BASE, number, template.fonts.regular, 8, palette.quiet)
-        text = " · ".join(part for part in (wording.footer or template.brand.organisation, template.brand.contact) if part)
-        shown = cut_text(template, " ".join(text.split()), template.fonts.regular, 8, TEXT_WIDTH - width - 20)
-        canvas.text(MARGIN, FOOT_BASE, shown, template.fonts.regular, 8, palette.quiet)
+        width = measure_text(fonts, number, style)
+        canvas.text(PAGE_WIDTH - MARGIN - width, FOOT_BASE, number, style)
+        parts = (wording.footer or template.brand.organisation, template.brand.contact)
+        text = " · ".join(" ".join(part.split()) for part in parts if part)
+        canvas.text(MARGIN, FOOT_BASE, cut_text(fonts, text, style, TEXT_WIDTH - width - 20), style)
         canvas.end()
 
     def finish(self, files: Sequence[EmbeddedFile], moment: datetime | None) -> int:
@@ -98,9 +113,8 @@ class DocumentDraft:
         file = self.file
         number_nodes(file, self.root)
         page_tree, resources, catalog = file.reserve(), file.reserve(), file.reserve()
-        for place, canvas in enumerate(self.pages):
-            if isinstance(canvas, PageCanvas):
-                self.draw_foot(canvas, place + 1, len(self.pages))
+        for place, page in enumerate(self.pages):
+            self.draw_foot(page.overlay, place + 1, len(self.pages))
         for page in self.pages:
             page.write(file, page_tree, resources, self.parents)
         file.add(
@@ -144,17 +158,3 @@ class DocumentDraft:
         descriptor = file.add(b"<<%s/FontFile2 %d 0 R>>" % (objects.descriptor, program))
         descendant = file.add(b"<<%s/FontDescriptor %d 0 R>>" % (objects.descendant, descriptor))
         return file.add(b"<<%s/DescendantFonts[%d 0 R]/ToUnicode %d 0 R>>" % (objects.font, descendant, to_unicode))
-
-
-def cut_text(template: Template, text: str, face: Face, size: float, width: float) -> str:
-    """Return the text, or its beginning with an ellipsis, within `width` points."""
-    fonts = template.fonts
-    if len(text) < 400 and fonts.width(text, face, size) <= width:
-        return text
-    room = width - fonts.width("…", face, size)
-    used = 0.0
-    for place, letter in enumerate(text):
-        used += fonts.width(letter, face, size)
-        if used > room:
-            return text[:place].rstrip() + "…"
-    return text

@@ -1,8 +1,8 @@
 """The standard security handler of PDF: AES-256 revision 6 and AES-128 revision 4.
 
-Makes a fresh file key for one document and encrypts its streams; it knows nothing of pages or objects. The owner entry is
-random, so that no owner password exists (an empty one would open the file in several readers). It must never write or
-log the password, nor return a stream in the clear.
+Makes a fresh file key for one document and encrypts its streams; it knows nothing of pages or objects. The owner entry
+is random, so that no owner password exists (an empty one would open the file in several readers). It must never write
+or log the password, nor return a stream in the clear.
 
 Sources: ISO 32000-2:2020 section 7.6 (algorithms 2.A, 2.B, 8, 10 for R6), ISO 32000-1:2008 section 7.6 (algorithms 1,
 2, 5 for R4), section 7.6.5 for AESV2 and AESV3.
@@ -97,8 +97,15 @@ class Revision6:
         """See FileEncryption."""
         return (
             b"<</Filter/Standard/V 5/R 6/Length 256/P %d/EncryptMetadata true/CF<</StdCF<</AuthEvent/DocOpen/CFM/AESV3"
-            b"/Length 32>>>>/StmF/StdCF/StrF/StdCF/O<%s>/OE<%s>/U<%s>/UE<%s>/Perms<%s>>>"
-        ) % (PERMISSIONS, *(part.hex().encode() for part in (self._o, self._oe, self._u, self._ue, self._perms)))
+            b"/Length 32>>>>/StmF/StdCF/StrF/StdCF/O<%b>/OE<%b>/U<%b>/UE<%b>/Perms<%b>>>"
+        ) % (
+            PERMISSIONS,
+            self._o.hex().encode(),
+            self._oe.hex().encode(),
+            self._u.hex().encode(),
+            self._ue.hex().encode(),
+            self._perms.hex().encode(),
+        )
 
     def encrypt(self, number: int, data: bytes) -> bytes:  # noqa: ARG002 - AESV3 has one key for all objects
         """See FileEncryption."""

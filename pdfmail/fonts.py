@@ -1,8 +1,8 @@
 """Fonts of the fast text writer: found on the host, subset once per process, measured and encoded here.
 
-One Type0 font with Identity-H carries all ordinary text, so that no mail pays for subsetting; a symbol and a fixed-pitch
-font join it only in documents that use them. Only scripts that need no shaping are drawn (Latin, Greek, Cyrillic);
-everything else is the renderer's. Nothing is read from a mail, nothing is shipped: the fonts come from packages.
+One Type0 font with Identity-H carries all ordinary text, so that no mail pays for subsetting; a symbol and a
+fixed-pitch font join it only in documents that use them. Only scripts that need no shaping are drawn (Latin, Greek,
+Cyrillic); everything else is the renderer's. Nothing is shipped: the fonts come from packages.
 
 Sources: ISO 32000-1:2008 sections 9.7 (composite fonts), 9.10.3 (ToUnicode CMaps); OpenType head, hhea, OS/2.
 """
@@ -92,7 +92,9 @@ PLACEHOLDER = "\u25af"
 class Face:
     """A subset font: which characters it draws, how wide they are, how they are encoded."""
 
-    def __init__(self, resource: str, base_name: str, program: bytes, glyphs: Mapping[str, int], metrics: Metrics) -> None:
+    def __init__(
+        self, resource: str, base_name: str, program: bytes, glyphs: Mapping[str, int], metrics: Metrics
+    ) -> None:
         """`glyphs` maps a character to its glyph in `program` (a TrueType subset)."""
         self.resource = resource
         self.metrics = metrics

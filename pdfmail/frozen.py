@@ -87,7 +87,9 @@ class Freezer:
             pieces.add(b" ")
             self._serialise(entry, pieces, depth + 1, frozenset())
 
-    def _serialise(self, value: Any, pieces: _Pieces, depth: int, without: frozenset[str], *, top: bool = False) -> None:
+    def _serialise(
+        self, value: Any, pieces: _Pieces, depth: int, without: frozenset[str], *, top: bool = False
+    ) -> None:
         if depth > _MAX_DEPTH:
             raise ValueError("objects are nested too deep")
         if not top and isinstance(value, pikepdf.Object) and value.is_indirect:

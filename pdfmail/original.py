@@ -44,7 +44,8 @@ def build_original(mail: MailContent) -> bytes:
         ("Cc", ", ".join(mail.cc)),
     ):
         if value:
-            body[name] = Header(_encodable(clean_line(value)), "utf-8" if not value.isascii() else "ascii")
+            header = Header(_encodable(clean_line(value)), "ascii" if value.isascii() else "utf-8")
+            body[name] = header.encode()
     body["Date"] = format_datetime(mail.date)
     return body.as_bytes(policy=policy.compat32.clone(linesep="\r\n"))
 

@@ -6,17 +6,65 @@ generated passwords and is said once, not with every letter.
 
 from __future__ import annotations
 
-_NATO = (
-    "Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo "
-    "Sierra Tango Uniform Victor Whiskey X-ray Yankee Zulu"
-).split()
-_DIN_5009 = (
-    "Aachen Berlin Chemnitz Düsseldorf Essen Frankfurt Goslar Hamburg Ingelheim Jena Köln Leipzig München Nürnberg "
-    "Offenbach Potsdam Quickborn Rostock Salzwedel Tübingen Unna Völklingen Wuppertal Xanten Ypsilon Zwickau"
-).split()
+_NATO = [
+    "Alfa",
+    "Bravo",
+    "Charlie",
+    "Delta",
+    "Echo",
+    "Foxtrot",
+    "Golf",
+    "Hotel",
+    "India",
+    "Juliett",
+    "Kilo",
+    "Lima",
+    "Mike",
+    "November",
+    "Oscar",
+    "Papa",
+    "Quebec",
+    "Romeo",
+    "Sierra",
+    "Tango",
+    "Uniform",
+    "Victor",
+    "Whiskey",
+    "X-ray",
+    "Yankee",
+    "Zulu",
+]
+_DIN_5009 = [
+    "Aachen",
+    "Berlin",
+    "Chemnitz",
+    "Düsseldorf",
+    "Essen",
+    "Frankfurt",
+    "Goslar",
+    "Hamburg",
+    "Ingelheim",
+    "Jena",
+    "Köln",
+    "Leipzig",
+    "München",
+    "Nürnberg",
+    "Offenbach",
+    "Potsdam",
+    "Quickborn",
+    "Rostock",
+    "Salzwedel",
+    "Tübingen",
+    "Unna",
+    "Völklingen",
+    "Wuppertal",
+    "Xanten",
+    "Ypsilon",
+    "Zwickau",
+]
 _DIGITS = {
-    "en": "zero one two three four five six seven eight nine".split(),
-    "de": "null eins zwei drei vier fünf sechs sieben acht neun".split(),
+    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+    "de": ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
 }
 _SIGNS = {
     "en": {" ": "blank", "-": "hyphen", ".": "full stop", "_": "underscore", "@": "at sign"},

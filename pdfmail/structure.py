@@ -18,7 +18,7 @@ class StructNode:
     """One structure element. Kids are nodes, marks on pages or annotations, in reading order."""
 
     tag: str
-    kids: list[StructNode | Mark | ObjectKid | ForeignKid] = field(default_factory=list)
+    kids: list[StructNode | Mark | ObjectKid] = field(default_factory=list)
     alt: str = ""
     actual_text: str = ""
     language: str = ""
@@ -49,25 +49,18 @@ class ObjectKid:
     annotation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignKid:
-    """A structure element that already has an object number, e.g. the root of a grafted tree."""
-
-    number: int
-
-
 class ParentTree:
     """Which structure element owns which marked content (14.7.4.4). Keys are given out in order."""
 
     def __init__(self) -> None:
-        self._entries: list[list[StructNode] | StructNode | bytes] = []
+        self._entries: list[list[StructNode] | dict[int, StructNode] | StructNode | None] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def reserve(self) -> int:
-        """Return the next key; fill it with set_page, set_object or set_raw."""
-        self._entries.append(b"null")
+        """Return the next key; fill it with set_page, set_numbers or set_object."""
+        self._entries.append(None)
         return len(self._entries) - 1
 
     def set_page(self, key: int, owners: list[StructNode]) -> None:
@@ -78,18 +71,21 @@ class ParentTree:
         """Give the owner of an annotation."""
         self._entries[key] = owner
 
-    def set_raw(self, key: int, value: bytes) -> None:
-        """Give a value already in PDF syntax."""
-        self._entries[key] = value
+    def set_numbers(self, key: int, owners: dict[int, StructNode]) -> None:
+        """Give the owners of a page whose MCIDs may have gaps."""
+        self._entries[key] = owners
 
     def body(self) -> bytes:
         """Return the number tree; all nodes are numbered by then."""
         pieces: list[bytes] = []
         for key, entry in enumerate(self._entries):
-            if isinstance(entry, bytes):
-                value = entry
+            if entry is None:
+                value = b"null"
             elif isinstance(entry, StructNode):
                 value = b"%d 0 R" % entry.number
+            elif isinstance(entry, dict):
+                owners = [entry.get(mcid) for mcid in range(max(entry, default=-1) + 1)]
+                value = b"[%s]" % b" ".join([b"%d 0 R" % node.number if node else b"null" for node in owners])
             else:
                 value = b"[%s]" % b" ".join([b"%d 0 R" % node.number for node in entry])
             pieces.append(b"%d %s" % (key, value))

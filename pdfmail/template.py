@@ -13,24 +13,27 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH, Colour, parse_colour
+from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH, Colour, TextStyle, parse_colour
 from .errors import BrandError
 from .fonts import FONT_DIRECTORIES, Face, FontObjects, FontSet, load_bold, load_fonts
 from .frozen import Freezer, FrozenObject
 from .model import Brand
-from .textflow import break_line
+from .typeset import fit_text
 from .wording import Wording, choose_wording
 
 LINE_COLOUR = "#d5dce2"
 TINT_COLOUR = "#e2f0f1"
+_PETROL = "#0e5a63"
 
 LOGO_MAX_WIDTH = 170.0
 LOGO_MAX_HEIGHT = 46.0
 PANEL_TOP = PAGE_HEIGHT - 108
 PANEL_PAD = 22.0
+COVER_TITLE_WIDTH = TEXT_WIDTH - 2 * PANEL_PAD - 50
+COVER_TEXT_WIDTH = TEXT_WIDTH - 2 * PANEL_PAD - 20
 COVER_TITLE_SIZE = 21.0
 COVER_TEXT_SIZE = 10.5
 COVER_LEADING = 15.0
@@ -38,6 +41,7 @@ COVER_LEADING = 15.0
 _LOGO_PIXELS = 1000
 _LOGO_OCTETS = 2_000_000
 _MAX_TEMPLATES = 64
+_MAX_FITTED = 200
 _PREAMBLE = b"BT /F1 12 Tf 14.4 TL ET"
 
 
@@ -51,6 +55,31 @@ class Palette:
     quiet: Colour
     line: Colour
     tint: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Styles:
+    """Text styles by their job."""
+
+    name: TextStyle
+    small_name: TextStyle
+    title: TextStyle
+    heading: TextStyle
+    small_heading: TextStyle
+    label: TextStyle
+    column: TextStyle
+    subject: TextStyle
+    text: TextStyle
+    cell: TextStyle
+    lead: TextStyle
+    note: TextStyle
+    fine: TextStyle
+    running: TextStyle
+    running_name: TextStyle
+    foot: TextStyle
+    button: TextStyle
+    address: TextStyle
+    code: TextStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +107,18 @@ class Template:
     bold: Face
     artwork: Artwork
     font_objects: dict[str, FontObjects]
-    cover_title: tuple[str, ...]
-    cover_text: tuple[str, ...]
-    """Title and text of the cover as lines."""
+    styles: Styles
+    fitted: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def fit(self, text: str, style: TextStyle, width: float) -> tuple[str, ...]:
+        """Return one of the template's own texts as lines; remembered, since they are few and come with every mail."""
+        key = (text, style.face.resource, style.size, width)
+        lines = self.fitted.get(key)
+        if lines is None:
+            if len(self.fitted) >= _MAX_FITTED:
+                self.fitted.clear()
+            lines = self.fitted[key] = fit_text(self.fonts, text, style, width)
+        return lines
 
 
 class TemplateCache:
@@ -127,9 +165,9 @@ class TemplateCache:
         wording = choose_wording(brand, language)
         bold = load_bold(_bold_characters(brand, wording), self._directories)
         palette = _read_palette(brand)
-        width = TEXT_WIDTH - 2 * PANEL_PAD - 50
-        title = fit_text(fonts, wording.cover_title, bold, COVER_TITLE_SIZE, width)
-        text = fit_text(fonts, wording.cover_text, fonts.regular, COVER_TEXT_SIZE, width + 30)
+        styles = _make_styles(fonts, bold, palette)
+        title = fit_text(fonts, wording.cover_title, styles.title, COVER_TITLE_WIDTH)
+        text = fit_text(fonts, wording.cover_text, styles.text, COVER_TEXT_WIDTH)
         height = 2 * PANEL_PAD + len(title) * (COVER_TITLE_SIZE + 5) + len(text) * COVER_LEADING
         return Template(
             brand=brand,
@@ -139,18 +177,8 @@ class TemplateCache:
             bold=bold,
             artwork=_draw_artwork(brand, height),
             font_objects={**self._objects, bold.resource: bold.objects()},
-            cover_title=title,
-            cover_text=text,
+            styles=styles,
         )
-
-
-def fit_text(fonts: FontSet, text: str, face: Face, size: float, width: float) -> tuple[str, ...]:
-    """Return controlled text as lines of at most `width` points; \\n begins a new one."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        broken = break_line(paragraph, lambda part: fonts.width(part, face, size), width)
-        lines.extend("".join(segment.text for segment in line).rstrip() for line in broken)
-    return tuple(lines)
 
 
 def _bold_characters(brand: Brand, wording: Wording) -> set[str]:
@@ -167,14 +195,41 @@ def _read_palette(brand: Brand) -> Palette:
             text=parse_colour(brand.text),
             quiet=parse_colour(brand.quiet),
             line=parse_colour(LINE_COLOUR),
-            tint=parse_colour(TINT_COLOUR if brand.accent == Brand.accent else _lighten(brand.accent)),
+            tint=parse_colour(_lighten(brand.accent)),
         )
     except ValueError as error:
         raise BrandError(f"brand {brand.name}: {error}") from error
 
 
+def _make_styles(fonts: FontSet, bold: Face, palette: Palette) -> Styles:
+    regular = fonts.regular
+    return Styles(
+        name=TextStyle(bold, 19, palette.accent),
+        small_name=TextStyle(bold, 11, palette.quiet),
+        title=TextStyle(bold, COVER_TITLE_SIZE, palette.accent),
+        heading=TextStyle(bold, 12, palette.accent),
+        small_heading=TextStyle(bold, 9.5, palette.accent),
+        label=TextStyle(bold, 9, palette.quiet),
+        column=TextStyle(bold, 8.6, palette.quiet),
+        subject=TextStyle(regular, 16, palette.text),
+        text=TextStyle(regular, COVER_TEXT_SIZE, palette.text),
+        cell=TextStyle(regular, 10, palette.text),
+        lead=TextStyle(regular, 11, palette.text),
+        note=TextStyle(regular, 9.5, palette.quiet),
+        fine=TextStyle(regular, 8.6, palette.quiet),
+        running=TextStyle(regular, 9, palette.quiet),
+        running_name=TextStyle(bold, 9, palette.accent),
+        foot=TextStyle(regular, 8, palette.quiet),
+        button=TextStyle(bold, 14, palette.on_accent),
+        address=TextStyle(bold, 10.5, palette.accent),
+        code=TextStyle(fonts.mono, 13, palette.text),
+    )
+
+
 def _lighten(colour: str) -> str:
-    """Return a tint of the accent, 88 % towards white."""
+    """Return the tint that goes with an accent: the shipped one, or 88 % towards white."""
+    if colour.lower() == _PETROL:
+        return TINT_COLOUR
     return "#" + "".join(f"{255 - round((255 - int(colour[i : i + 2], 16)) * 0.12):02x}" for i in (1, 3, 5))
 
 
@@ -233,7 +288,7 @@ def _draw_pages(brand: Brand, panel_height: float) -> bytes:
 
     buffer = io.BytesIO()
     canvas: Any = Canvas(buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=0)
-    tint = TINT_COLOUR if brand.accent == Brand.accent else _lighten(brand.accent)
+    tint = _lighten(brand.accent)
     for page in ("cover", "last"):
         canvas.setFillColor(HexColor(brand.accent))
         canvas.rect(0, PAGE_HEIGHT - 8, PAGE_WIDTH, 8, stroke=0, fill=1)

@@ -98,15 +98,15 @@ def is_safe_uri(uri: str) -> bool:
 
 
 def _trim_link(text: str) -> str:
+    """Drop the punctuation behind a link, and closing brackets that it does not open."""
     while text:
-        if text[-1] in ".,;:!?'*_":
-            text = text[:-1]
-        elif text[-1] == ")" and text.count(")") > text.count("("):
-            text = text[:-1]
-        elif text[-1] == "]" and text.count("]") > text.count("["):
-            text = text[:-1]
-        else:
+        last = text[-1]
+        is_stray = (last == ")" and text.count(")") > text.count("(")) or (
+            last == "]" and text.count("]") > text.count("[")
+        )
+        if last not in ".,;:!?'*_" and not is_stray:
             break
+        text = text[:-1]
     return text
 
 

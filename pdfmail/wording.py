@@ -91,10 +91,10 @@ _ENGLISH = Wording(
         "The files are inside this PDF: many readers list them under a paper clip. Some, such as the viewers of Chrome "
         "and Edge and of most phones, show no attachments; then open this file in another reader on a computer."
     ),
-    password_title="Your password",
-    password_text=(
-        "Keep the password safe and pass it on to nobody. Further messages from this sender may use it too. If you have "
-        "lost it, ask the sender by telephone, not by e-mail."
+    password_title="Your password",  # noqa: S106 - a heading
+    password_text=(  # noqa: S106 - a sentence
+        "Keep the password safe and pass it on to nobody. Further messages from this sender may use it too. If you "
+        "have lost it, ask the sender by telephone, not by e-mail."
     ),
     privacy_title="Your privacy",
     privacy_text=(
@@ -127,16 +127,27 @@ _ENGLISH = Wording(
         "Saving: keep this file as it is, it stays encrypted. To keep a copy without password, print it or save the "
         "attachments one by one."
     ),
-    help_original=(
-        "The complete text of the message is also attached as message.eml for mail programs."
-    ),
+    help_original=("The complete text of the message is also attached as message.eml for mail programs."),
     logo_alt="Logo of {organisation}",
-    months=tuple("January February March April May June July August September October November December".split()),
+    months=(
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ),
     notice_title="The text is in the attached original",
     notice_text=(
         "This message is written in a form that cannot be shown as pages. Nothing is missing: the complete message is "
-        "attached to this PDF as message.eml. Open it with your mail program. If your reader shows no attachments, open "
-        "this file in another one."
+        "attached to this PDF as message.eml. Open it with your mail program. If your reader shows no attachments, "
+        "open this file in another one."
     ),
     truncated_text="The text is longer than can be shown here. The complete message is attached as message.eml.",
     replaced_text=(
@@ -152,8 +163,8 @@ _GERMAN = Wording(
     badge="Verschlüsselte Nachricht",
     cover_title="Eine vertrauliche Nachricht für Sie",
     cover_text=(
-        "{organisation} sendet Ihnen diese Nachricht samt Anlagen als verschlüsseltes PDF. Sie bleibt geschützt, wo immer "
-        "Sie die Datei aufbewahren, und öffnet sich nur mit Ihrem Passwort."
+        "{organisation} sendet Ihnen diese Nachricht samt Anlagen als verschlüsseltes PDF. Sie bleibt geschützt, wo "
+        "immer Sie die Datei aufbewahren, und öffnet sich nur mit Ihrem Passwort."
     ),
     subject="Betreff",
     sender="Von",
@@ -167,17 +178,17 @@ _GERMAN = Wording(
     column_type="Art",
     column_size="Größe",
     attachments_note_reply=(
-        "Die Dateien stecken in diesem PDF: Viele Programme zeigen sie unter einer Büroklammer. Einige, etwa die Anzeigen "
-        "von Chrome, Edge und den meisten Telefonen, zeigen keine Anlagen. Die Antwortseite (siehe letzte Seite) hält "
-        "dieselben Dateien bereit."
+        "Die Dateien stecken in diesem PDF: Viele Programme zeigen sie unter einer Büroklammer. Einige, etwa die "
+        "Anzeigen von Chrome, Edge und den meisten Telefonen, zeigen keine Anlagen. Die Antwortseite (siehe letzte "
+        "Seite) hält dieselben Dateien bereit."
     ),
     attachments_note=(
-        "Die Dateien stecken in diesem PDF: Viele Programme zeigen sie unter einer Büroklammer. Einige, etwa die Anzeigen "
-        "von Chrome, Edge und den meisten Telefonen, zeigen keine Anlagen; öffnen Sie die Datei dann am Computer mit "
-        "einem anderen Programm."
+        "Die Dateien stecken in diesem PDF: Viele Programme zeigen sie unter einer Büroklammer. Einige, etwa die "
+        "Anzeigen von Chrome, Edge und den meisten Telefonen, zeigen keine Anlagen; öffnen Sie die Datei dann am "
+        "Computer mit einem anderen Programm."
     ),
-    password_title="Ihr Passwort",
-    password_text=(
+    password_title="Ihr Passwort",  # noqa: S106 - a heading
+    password_text=(  # noqa: S106 - a sentence
         "Bewahren Sie das Passwort gut auf und geben Sie es nicht weiter. Es kann auch für weitere Nachrichten dieses "
         "Absenders gelten. Haben Sie es verloren, fragen Sie ihn am Telefon, nicht per E-Mail."
     ),
@@ -189,8 +200,9 @@ _GERMAN = Wording(
     page="Seite {page} von {pages}",
     last_title="Vertraulich antworten",
     last_text=(
-        "Eine gewöhnliche E-Mail ist unterwegs nicht geschützt. Nutzen Sie bitte die Antwortseite: mit der Schaltfläche "
-        "öffnen, das Passwort dieses PDF eingeben, schreiben, Dateien anfügen. Ihre Antwort kommt verschlüsselt an."
+        "Eine gewöhnliche E-Mail ist unterwegs nicht geschützt. Nutzen Sie bitte die Antwortseite: mit der "
+        "Schaltfläche öffnen, das Passwort dieses PDF eingeben, schreiben, Dateien anfügen. Ihre Antwort kommt "
+        "verschlüsselt an."
     ),
     last_title_plain="Zu dieser Nachricht",
     last_text_plain=(
@@ -199,8 +211,8 @@ _GERMAN = Wording(
     ),
     button="Sicher antworten",
     button_trouble=(
-        "Reagiert die Schaltfläche nicht (Firefox etwa schaltet Links in geschützten Dateien ab), geben Sie diese Adresse "
-        "in Ihren Browser ein oder scannen Sie den Code:"
+        "Reagiert die Schaltfläche nicht (Firefox etwa schaltet Links in geschützten Dateien ab), geben Sie diese "
+        "Adresse in Ihren Browser ein oder scannen Sie den Code:"
     ),
     check_host="Prüfen Sie vor der Eingabe des Passworts, ob die Adresse so beginnt: {host}",
     code_label="Antwortcode",
@@ -209,21 +221,34 @@ _GERMAN = Wording(
     qr_caption="Scannen und antworten",
     help_title="Gut zu wissen",
     help_text=(
-        "Aufbewahren: Speichern Sie die Datei, wie sie ist; sie bleibt verschlüsselt. Für eine Kopie ohne Passwort drucken "
-        "Sie sie oder speichern Sie die Anlagen einzeln."
+        "Aufbewahren: Speichern Sie die Datei, wie sie ist; sie bleibt verschlüsselt. Für eine Kopie ohne Passwort "
+        "drucken Sie sie oder speichern Sie die Anlagen einzeln."
     ),
-    help_original=(
-        "Der vollständige Text der Nachricht liegt für Mailprogramme auch als message.eml bei."
-    ),
+    help_original=("Der vollständige Text der Nachricht liegt für Mailprogramme auch als message.eml bei."),
     logo_alt="Logo von {organisation}",
-    months=tuple("Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()),
+    months=(
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ),
     notice_title="Der Text liegt als Original bei",
     notice_text=(
         "Diese Nachricht hat eine Form, die sich nicht als Seiten zeigen lässt. Es fehlt nichts: Die vollständige "
-        "Nachricht liegt diesem PDF als message.eml bei. Öffnen Sie sie mit Ihrem Mailprogramm. Zeigt Ihr Programm keine "
-        "Anlagen, öffnen Sie diese Datei mit einem anderen."
+        "Nachricht liegt diesem PDF als message.eml bei. Öffnen Sie sie mit Ihrem Mailprogramm. Zeigt Ihr Programm "
+        "keine Anlagen, öffnen Sie diese Datei mit einem anderen."
     ),
-    truncated_text="Der Text ist länger, als hier gezeigt werden kann. Die vollständige Nachricht liegt als message.eml bei.",
+    truncated_text=(
+        "Der Text ist länger, als hier gezeigt werden kann. Die vollständige Nachricht liegt als message.eml bei."
+    ),
     replaced_text=(
         "Einige Zeichen dieser Nachricht lassen sich hier nicht zeigen und erscheinen als Kästchen. Die vollständige "
         "Nachricht liegt als message.eml bei."

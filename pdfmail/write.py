@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 
 from .body import BodyPlan, plan_body
 from .bodytext import draw_text_body
-from .container import PdfFile
-from .cover import CoverContent, FileRow, HeadField, draw_cover, draw_paragraph
 from .canvas import MARGIN, TEXT_WIDTH
+from .container import PdfFile
+from .cover import CoverContent, FileRow, HeadField, draw_cover
 from .document import BODY_TOP, DocumentDraft, EmbeddedFile
 from .embed import embed_attachment, embed_octets
 from .errors import OptionError
 from .fonts import FontSet
+from .graft import draw_rendered_body
 from .lastpage import draw_last_page
 from .model import BodyRenderer, Brand, Cipher, MailContent, PdfOptions, PdfReport
 from .names import clean_name, make_unique
@@ -29,6 +30,7 @@ from .original import build_original
 from .passphrase import validate_password
 from .template import Template, TemplateCache
 from .textflow import clean_line, is_safe_uri
+from .typeset import Place, draw_lines
 from .wording import format_date, format_size, name_type
 
 ORIGINAL_NAME = "message.eml"
@@ -63,7 +65,7 @@ def write_pdf(
     subject = clean_line(mail.subject) or wording.no_subject
     names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
     head = _undrawable(template.fonts, (HeadField(wording.subject, subject), *fields), names, wording.attachments)
-    plan = plan_body(mail, template.fonts, renderer, head, options.language, options.max_pages)
+    plan = plan_body(mail, template.fonts, renderer, head, options)
 
     file = PdfFile(out, options.cipher, options.user_password)
     draft = DocumentDraft(file, template, wording.document_title)
@@ -77,7 +79,7 @@ def write_pdf(
     note = wording.attachments_note_reply if options.reply_url else wording.attachments_note
     draw_cover(draft, CoverContent(subject, fields, rows, note))
     body = _draw_body(draft, subject, plan, options.max_pages)
-    files.extend(_embed_rest(file, mail, plan, is_complete=body.is_complete, taken=names))
+    files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
     octets = draft.finish(files, options.creation_time)
     warnings = [WARNING_AES_128] if options.cipher is Cipher.AES_128 else []
@@ -130,6 +132,9 @@ def _undrawable(
 def _draw_body(draft: DocumentDraft, subject: str, plan: BodyPlan, max_pages: int) -> _DrawnBody:
     """Append the body's pages."""
     wording = draft.template.wording
+    if plan.rendered is not None:
+        draw_rendered_body(draft, subject, plan.rendered)
+        return _DrawnBody(plan.is_complete)
     if plan.text is None:
         _draw_note(draft, subject, wording.notice_title, wording.notice_text)
         return _DrawnBody(is_complete=False)
@@ -153,23 +158,22 @@ def _draw_note(draft: DocumentDraft, subject: str, title: str, text: str) -> Non
     section = draft.root.child("Sect")
     canvas = draft.add_canvas()
     draft.draw_head(canvas, subject)
-    y = BODY_TOP - 20
+    place = Place(MARGIN, BODY_TOP - 20, TEXT_WIDTH)
     if title:
-        canvas.begin(section.child("H1"))
-        canvas.text(MARGIN, y, title, template.bold, 16, template.palette.accent)
-        canvas.end()
-        y -= 28
-    draw_paragraph(draft, canvas, section.child("P"), text, (MARGIN, y, TEXT_WIDTH), 11, template.palette.text)
+        base = draw_lines(canvas, section.child("H1"), (title,), place, template.styles.title)
+        place = Place(MARGIN, base, TEXT_WIDTH)
+    style = template.styles.lead
+    draw_lines(canvas, section.child("P"), template.fit(text, style, TEXT_WIDTH), place, style)
 
 
-def _embed_rest(
-    file: PdfFile, mail: MailContent, plan: BodyPlan, *, is_complete: bool, taken: Sequence[str]
-) -> list[EmbeddedFile]:
+def _embed_rest(file: PdfFile, mail: MailContent, *, is_complete: bool, taken: Sequence[str]) -> list[EmbeddedFile]:
     """Embed message.eml, and the pictures of a body that was not rendered."""
     files = []
     if not is_complete and mail.html is not None and mail.message_eml is not None:
         # The caller's message.eml holds texts only; pictures that no page shows come along as files.
-        names = [f"image-{place}.{image.media_type.rpartition('/')[2][:4]}" for place, image in enumerate(mail.images, 1)]
+        names = [
+            f"image-{place}.{image.media_type.rpartition('/')[2][:4]}" for place, image in enumerate(mail.images, 1)
+        ]
         unique = make_unique([*taken, *(clean_name(name) for name in names)])[len(taken) :]
         for name, image in zip(unique, mail.images, strict=True):
             files.append(embed_octets(file, image.content, name, image.media_type).entry)
