@@ -36,6 +36,10 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     SYSTEM = "system"
     LOOP = "loop"
+    SPECIAL_MAIL = "special-mail"
+    """A switch for DSNs, read receipts, automatic answers, invitations, lists."""
+    SENDER = "sender"
+    """Who wrote it may not, or there is nobody of ours who could be told a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +86,6 @@ class Decision:
     """Text for the sender on reject or hold."""
     warnings: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
+    """`bcc`: the recipient's own address where To and Cc do not name it, so that it shares no protected copy."""
+    sender: str = ""
+    """Own address whose pair password protects the copy, and the only one that is told it; empty without protection."""

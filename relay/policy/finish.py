@@ -1,0 +1,139 @@
+"""From chosen methods to a decision: what is possible, who owns the password, what is too large, which options count.
+
+Every way out of here that is not certain is a hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from relay.core.decision import Decision, Method, Reason
+from relay.core.documents.policy import Cipher, PasswordMode, SubjectPolicy, TooLarge
+from relay.policy.case import Case, RuleOutcome
+from relay.policy.choose import Choice
+from relay.policy.facts import RecipientFacts
+from relay.policy.ruleset import Ruleset
+from relay.policy.wishes import Wishes
+
+_NAMES = {
+    Method.SMIME: "S/MIME",
+    Method.OPENPGP: "OpenPGP",
+    Method.WEBMAIL: "Webmail",
+    Method.PDF: "PDF",
+    Method.PASS: "clear text",
+}
+
+
+def hold(ruleset: Ruleset, reason: Reason, explanation: str, rules: Sequence[str] = (), text: str = "") -> Decision:
+    """Return a decision to hold. `text` is for the sender."""
+    return Decision(Method.HOLD, reason, explanation, tuple(rules), ruleset.version, text=text)
+
+
+def finish_outbound(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice) -> Decision:
+    """Return the decision for a copy to the outside. Pure."""
+    facts, recipient, ruleset, hits = case.facts, case.recipient, case.ruleset, outcome.hits
+    rules = tuple(hits) if choice.source in hits else (*hits, choice.source)
+    if choice.methods == (Method.HOLD,):
+        return hold(ruleset, choice.reason, f"Held because {choice.cause}.", rules)
+    if choice.methods == (Method.DISCARD,):
+        return Decision(Method.DISCARD, choice.reason, f"Discarded because {choice.cause}.", rules, ruleset.version)
+    if choice.methods == (Method.PASS,):
+        return Decision(
+            Method.PASS,
+            choice.reason,
+            f"Passes in the clear because {choice.cause}.",
+            rules,
+            ruleset.version,
+            headers=(*outcome.headers, *wishes.removals),
+            subject_strip=wishes.strip,
+            warnings=choice.warnings,
+        )
+    method, skipped = _first_possible(choice.methods, recipient, ruleset)
+    if method is None:
+        problem = _sentence(skipped)
+        text = f"The protection that was asked for cannot be given: {problem}"
+        return hold(ruleset, Reason.NOT_YET_POSSIBLE, f"Held because {choice.cause}, but {problem}", rules, text)
+    if not facts.pair_owner:
+        return hold(
+            ruleset,
+            Reason.SENDER,
+            f"Held because {choice.cause}, but no sender of an own domain is named who could be told the password.",
+            rules,
+        )
+    limit = recipient.partner.size_limit or ruleset.size_limit
+    if method is Method.PDF and facts.size > limit:
+        method = Method.WEBMAIL
+        if ruleset.switches.too_large is TooLarge.HOLD or not _is_possible(method, recipient, ruleset):
+            text = f"The mail is larger than the {limit} octets that the recipient takes."
+            return hold(
+                ruleset, Reason.TOO_LARGE, f"Held because it is over {limit} octets for this recipient.", rules, text
+            )
+        skipped = (*skipped, "the PDF would be too large")
+    if skipped:
+        choice = replace(choice, cause=f"{choice.cause}; skipped: {'; '.join(skipped)}")
+    return _protect(case, outcome, wishes, replace(choice, methods=(method,)), rules)
+
+
+def _is_possible(method: Method, recipient: RecipientFacts, ruleset: Ruleset) -> bool:
+    return method in ruleset.working and method in recipient.possible
+
+
+def _first_possible(
+    methods: Sequence[Method], recipient: RecipientFacts, ruleset: Ruleset
+) -> tuple[Method | None, tuple[str, ...]]:
+    skipped: list[str] = []
+    for method in methods:
+        if method is Method.PASS:
+            # read_methods refuses "pass" among others; if it came here all the same, it must not count.
+            continue
+        if method not in ruleset.working:
+            skipped.append(f"{_NAMES.get(method, method)} is not yet possible")
+        elif method not in recipient.possible:
+            skipped.append(f"{_NAMES.get(method, method)} is not possible for this recipient")
+        else:
+            return method, tuple(skipped)
+    return None, tuple(skipped)
+
+
+def _sentence(skipped: Sequence[str]) -> str:
+    return ("; ".join(skipped) or "no method is left") + "."
+
+
+def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, rules: tuple[str, ...]) -> Decision:
+    facts, recipient, ruleset, method = case.facts, case.recipient, case.ruleset, choice.methods[0]
+    switches = ruleset.switches
+    cipher: str = recipient.partner.cipher or switches.cipher
+    password, subject = switches.password, switches.subject
+    for action in (*outcome.options, *((outcome.terminal,) if outcome.terminal is not None else ())):
+        cipher = action.cipher or cipher
+        password = action.password or password
+        subject = action.subject or subject
+    is_confidential = wishes.is_confidential or outcome.is_confidential
+    if is_confidential:
+        subject = SubjectPolicy.GENERIC
+    warnings = list(choice.warnings)
+    if method is Method.PDF and cipher != Cipher.AES_256:
+        warnings.append("AES-128 is used for old readers; AES-256 is stronger.")
+    if wishes.renews_password and password is PasswordMode.MESSAGE:
+        warnings.append("A new password was asked for, but every message has its own.")
+    is_hidden = recipient.address not in facts.named
+    return Decision(
+        method,
+        choice.reason,
+        f"Protected as {_NAMES[method]} because {choice.cause}.",
+        rules,
+        ruleset.version,
+        confidential=is_confidential,
+        cipher=str(cipher),
+        password_mode=str(password),
+        show_password=wishes.shows_password,
+        new_password=wishes.renews_password and password is PasswordMode.PAIR,
+        headers=(*outcome.headers, *wishes.removals),
+        subject_strip=wishes.strip,
+        subject_policy=str(subject),
+        warnings=tuple(warnings),
+        # Bcc: an address that To and Cc do not name shares no copy that could name it to others.
+        options={"bcc": recipient.address} if is_hidden else {},
+        sender=facts.pair_owner,
+    )
