@@ -14,6 +14,7 @@ from relay.core.documents.keywords import KeywordsDocument
 from relay.core.documents.organisation import Organisation
 from relay.core.documents.patterns import PatternSet, Wildcard, most_specific
 from relay.core.documents.policy import Action, ActionKind, PolicyDocument, Rule, Switches
+from relay.message.keywords import KeywordTable
 from relay.policy.rules.condition import Condition
 from relay.policy.rules.reader import read_condition
 
@@ -76,6 +77,10 @@ class Ruleset:
     working: frozenset[Method] = WORKING_METHODS
     disabled: tuple[str, ...] = field(default=())
     """Ids of rules that are switched off, for explanations."""
+    organisation: Organisation | None = None
+    """The documents it was compiled from: compiled anew when they are no longer the active ones."""
+    keyword_table: KeywordTable = field(default_factory=lambda: KeywordTable(()), compare=False)
+    """Finds the organisation's keywords in a decoded subject."""
 
 
 def compile_rule(rule: Rule, path: str, keywords: KeywordsDocument) -> CompiledRule:
@@ -128,6 +133,8 @@ def compile_ruleset(organisation: Organisation, working: frozenset[Method] = WOR
         version=organisation.policy_version,
         working=working,
         disabled=tuple(rule.id for rule in policy.rules if not rule.enabled),
+        organisation=organisation,
+        keyword_table=KeywordTable(keywords.tokens()),
     )
 
 
