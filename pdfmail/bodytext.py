@@ -17,6 +17,7 @@ from .canvas import MARGIN, TEXT_WIDTH, Box, PageCanvas, TextStyle
 from .document import BODY_BOTTOM, BODY_TOP, DocumentDraft
 from .structure import StructNode
 from .textflow import FoundLink, Measure, Segment, break_line, find_links
+from .typeset import Place, draw_lines
 
 SIZE = 10.5
 LEADING = 15.0
@@ -39,12 +40,16 @@ class _Block:
     blanks_before: int
 
 
-def draw_text_body(draft: DocumentDraft, subject: str, text: str, max_pages: int) -> bool:
+def draw_text_body(draft: DocumentDraft, subject: str, text: str, max_pages: int, *, preface: str = "") -> bool:
     """Append body pages for cleaned text (textflow.clean_text); at least one page.
 
-    Returns False when the text needed more than `max_pages` and was cut.
+    `preface` is a sentence of ours that stands above the text. Returns False when the text needed more than
+    `max_pages` and was cut.
     """
-    return _TextPages(draft, subject, max_pages).draw(text)
+    pages = _TextPages(draft, subject, max_pages)
+    if preface:
+        pages.draw_preface(preface)
+    return pages.draw(text)
 
 
 class _TextPages:
@@ -57,7 +62,15 @@ class _TextPages:
         self._y = BODY_TOP
         self._signature = False
 
+    def draw_preface(self, preface: str) -> None:
+        """Draw a sentence of ours and leave a gap."""
+        template = self._draft.template
+        lines = template.fit(preface, template.styles.note, TEXT_WIDTH)
+        place = Place(MARGIN, self._y - LEADING, TEXT_WIDTH)
+        self._y = draw_lines(self._canvas, self._section.child("P"), lines, place, template.styles.note)
+
     def draw(self, text: str) -> bool:
+        """Draw all blocks; False when the pages did not suffice."""
         for block in _read_blocks(text):
             if self._y < BODY_TOP:
                 self._y -= BLANK * min(block.blanks_before, 12)

@@ -19,6 +19,8 @@ from .model import Cipher
 
 _OBJECTS_PER_STREAM = 200
 _COPY = 1 << 20
+_LEVEL = 2
+"""Of deflate: pages are small and every mail pays for it."""
 
 
 def literal(text: str) -> bytes:
@@ -84,7 +86,7 @@ class PdfFile:
 
     def add_packed(self, entries: bytes, data: bytes, number: int | None = None) -> int:
         """Add a stream held in memory, deflated first."""
-        return self.add_stream(entries + b"/Filter/FlateDecode", zlib.compress(data, 6), number)
+        return self.add_stream(entries + b"/Filter/FlateDecode", zlib.compress(data, _LEVEL), number)
 
     def add_flowing(self, entries: bytes, chunks: Iterable[bytes], *, deflate: bool) -> tuple[int, int]:
         """Add a stream of unknown size with flat memory; return its number and the octets before compression.
@@ -121,7 +123,7 @@ class PdfFile:
         for number in range(1, self._next):
             kind, where, extra = self._entries.get(number, (0, 0, 0))
             table += bytes((kind,)) + where.to_bytes(5, "big") + extra.to_bytes(2, "big")
-        packed = zlib.compress(table, 6)
+        packed = zlib.compress(table, _LEVEL)
         identity = self._id.hex().encode()
         # The cross-reference stream itself is not encrypted (7.5.8.2).
         self._write(

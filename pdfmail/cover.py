@@ -39,6 +39,8 @@ class HeadField:
     label: str
     value: str
     max_lines: int = 2
+    shown: str = ""
+    """What is drawn instead of a value in a script that only the renderer has; tags keep the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class FileRow:
 class CoverContent:
     """What the cover shows of a mail."""
 
-    subject: str
+    subject: HeadField
     fields: Sequence[HeadField]
     rows: Sequence[FileRow]
     files_note: str
@@ -140,13 +142,15 @@ class _Cover:
         canvas, template, content = self._canvas, self._template, self._content
         styles, fonts = template.styles, template.fonts
         node = self._section.child("H2")
-        wrapped = wrap_text(fonts, content.subject, styles.subject, TEXT_WIDTH, 4)
-        node.actual_text = "" if wrapped.is_whole else content.subject
+        subject = content.subject
+        wrapped = wrap_text(fonts, subject.shown or subject.value, styles.subject, TEXT_WIDTH, subject.max_lines)
+        node.actual_text = "" if wrapped.is_whole and not subject.shown else subject.value
         self._y = draw_lines(canvas, node, wrapped.lines, Place(MARGIN, self._y, TEXT_WIDTH), styles.subject) - 8
         for field in content.fields:
             node = self._section.child("P")
-            wrapped = wrap_text(fonts, field.value, styles.text, TEXT_WIDTH - _LABEL_WIDTH, field.max_lines)
-            node.actual_text = "" if wrapped.is_whole else f"{field.label} {field.value}"
+            shown = field.shown or field.value
+            wrapped = wrap_text(fonts, shown, styles.text, TEXT_WIDTH - _LABEL_WIDTH, field.max_lines)
+            node.actual_text = "" if wrapped.is_whole and not field.shown else f"{field.label} {field.value}"
             canvas.begin(node)
             canvas.text(MARGIN, self._y, field.label, styles.label)
             for line in wrapped.lines:
@@ -226,7 +230,7 @@ class _Cover:
 
     def _turn_page(self) -> None:
         self._canvas = self._draft.add_canvas()
-        self._draft.draw_head(self._canvas, self._content.subject)
+        self._draft.draw_head(self._canvas, self._content.subject.shown or self._content.subject.value)
         self._y = BODY_TOP
         self._bottom = BODY_BOTTOM
 

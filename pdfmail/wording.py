@@ -27,6 +27,7 @@ class Wording:
     cc: str
     date: str
     no_subject: str
+    see_next_page: str
     more_recipients: str
     attachments: str
     column_name: str
@@ -78,6 +79,7 @@ _ENGLISH = Wording(
     cc="Copy",
     date="Date",
     no_subject="(no subject)",
+    see_next_page="(see the next page)",
     more_recipients="and {count} more",
     attachments="Attachments",
     column_name="Name",
@@ -172,6 +174,7 @@ _GERMAN = Wording(
     cc="Kopie",
     date="Datum",
     no_subject="(ohne Betreff)",
+    see_next_page="(siehe nächste Seite)",
     more_recipients="und {count} weitere",
     attachments="Anlagen",
     column_name="Name",

@@ -8,8 +8,9 @@ Specification: docs/pdf.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ WARNING_TRUNCATED = "truncated"
 WARNING_BOXES = "characters-replaced"
 
 _MAX_RECIPIENTS = 60
+_GAP = re.compile("[\0 ]*\0[\0 ]*")
 
 
 def write_pdf(
@@ -64,8 +66,14 @@ def write_pdf(
     fields = _read_head(mail, template)
     subject = clean_line(mail.subject) or wording.no_subject
     names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
-    head = _undrawable(template.fonts, (HeadField(wording.subject, subject), *fields), names, wording.attachments)
+    title = HeadField(wording.subject, subject, 4)
+    head = _undrawable(template.fonts, (title, *fields), names, wording.attachments)
     plan = plan_body(mail, template.fonts, renderer, head, options)
+    if plan.rendered is not None and head:
+        # The body shows these texts in full; the cover need not show boxes.
+        title = _abridge(template, title)
+        fields = tuple(_abridge(template, field) for field in fields)
+    running = title.shown or title.value
 
     file = PdfFile(out, options.cipher, options.user_password)
     draft = DocumentDraft(file, template, wording.document_title)
@@ -77,8 +85,8 @@ def write_pdf(
         kind = name_type(wording, name, attachment.media_type)
         rows.append(FileRow(name, kind, format_size(wording, written.size)))
     note = wording.attachments_note_reply if options.reply_url else wording.attachments_note
-    draw_cover(draft, CoverContent(subject, fields, rows, note))
-    body = _draw_body(draft, subject, plan, options.max_pages)
+    draw_cover(draft, CoverContent(title, fields, rows, note))
+    body = _draw_body(draft, running, plan, options.max_pages)
     files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
     octets = draft.finish(files, options.creation_time)
@@ -129,6 +137,18 @@ def _undrawable(
     return head
 
 
+def _abridge(template: Template, field: HeadField) -> HeadField:
+    """Return the field with an ellipsis for what the cover cannot draw, or a pointer when nothing else is left."""
+    fonts = template.fonts
+    if fonts.draws(field.value):
+        return field
+    kept = "".join(letter if fonts.draws(letter) else "\0" for letter in field.value)
+    shown = " ".join(_GAP.sub(" … ", kept).split())
+    if not any(letter.isalnum() for letter in shown):
+        shown = template.wording.see_next_page
+    return replace(field, shown=shown)
+
+
 def _draw_body(draft: DocumentDraft, subject: str, plan: BodyPlan, max_pages: int) -> _DrawnBody:
     """Append the body's pages."""
     wording = draft.template.wording
@@ -141,11 +161,9 @@ def _draw_body(draft: DocumentDraft, subject: str, plan: BodyPlan, max_pages: in
     if not plan.text.strip():
         _draw_note(draft, subject, "", wording.no_text)
         return _DrawnBody(plan.is_complete)
-    warnings = []
-    if plan.has_boxes:
-        _draw_note(draft, subject, "", wording.replaced_text)
-        warnings.append(WARNING_BOXES)
-    is_whole = draw_text_body(draft, subject, plan.text, max_pages)
+    warnings = [WARNING_BOXES] if plan.has_boxes else []
+    preface = wording.replaced_text if plan.has_boxes else ""
+    is_whole = draw_text_body(draft, subject, plan.text, max_pages, preface=preface)
     if not is_whole:
         _draw_note(draft, subject, "", wording.truncated_text)
         warnings.append(WARNING_TRUNCATED)
