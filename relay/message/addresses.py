@@ -6,8 +6,18 @@ This is never the envelope's grammar: that is relay.core.address.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from relay.message.charsets import decode_raw_header
+from relay.message.words import clean_text, decode_words, encode_words, fold_tokens, needs_words
+
+# Each alternative matches where it stands, so the scan is linear.
+_PIECE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[()<>,:;]|[^"()<>,:;]+', re.DOTALL)
+_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_SPACE = re.compile(rb"\s+")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # RFC 5322 3.2.3, without the dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +32,103 @@ class Mailbox:
         return f"{self.name} <{self.address}>" if self.name else self.address
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One mailbox on its way."""
+
+    phrase: list[bytes] = field(default_factory=list)
+    comment: list[bytes] = field(default_factory=list)
+    angle: list[bytes] | None = None
+
+    def finish(self) -> Mailbox | None:
+        if self.angle is not None:
+            address = b"".join(self.angle)
+            if address.lstrip().startswith(b"@") and b":" in address:
+                address = address.rpartition(b":")[2]  # RFC 5322 4.4: a source route is ignored
+            return self._make(address, _read_phrase(self.phrase) or _read_phrase(self.comment))
+        address = b"".join(self.phrase).strip()
+        if b"@" not in address:
+            return None
+        return self._make(address, _read_phrase(self.comment))
+
+    @staticmethod
+    def _make(address: bytes, name: str) -> Mailbox | None:
+        # White space around the parts is folding (RFC 5322 3.4.1); inside quotes it stays.
+        address = address.strip() if b'"' in address else _SPACE.sub(b"", address)
+        text = clean_text(decode_raw_header(address)).strip()
+        return Mailbox("" if name == text else name, text) if text else None
+
+
+def _read_phrase(pieces: list[bytes]) -> str:
+    words = []
+    for piece in pieces:
+        if piece.startswith(b'"'):
+            inner = piece[1:-1] if len(piece) > 1 and piece.endswith(b'"') else piece[1:]
+            words.append(_QUOTED_PAIR.sub(rb"\1", inner))
+        else:
+            words.append(piece)
+    return " ".join(decode_words(b"".join(words)).split())
+
+
 def parse_mailboxes(untrusted_value: bytes, limit: int = 5_000) -> tuple[Mailbox, ...]:
     """Return the mailboxes of an address list, groups flattened, at most `limit`. Never raises; junk is left out."""
-    raise NotImplementedError
+    found: list[Mailbox] = []
+    reading = _Reading()
+    depth = 0
+    in_angle = False
+    for match in _PIECE.finditer(untrusted_value):
+        piece = match[0]
+        if depth or (piece == b"(" and not in_angle):
+            depth += (piece == b"(") - (piece == b")")
+            if piece not in (b"(", b")"):
+                reading.comment.append(piece)
+        elif in_angle and reading.angle is not None:
+            if piece == b">":
+                in_angle = False
+            elif piece != b"<":
+                reading.angle.append(piece)
+        elif piece == b"<":
+            in_angle = True
+            # `<a@x> <b@x>`: the last one is the address, as mail clients see it.
+            reading.angle = []
+        elif piece in (b",", b";"):
+            mailbox = reading.finish()
+            if mailbox is not None:
+                found.append(mailbox)
+                if len(found) >= limit:
+                    return tuple(found)
+            reading = _Reading()
+        elif piece == b":":
+            # A group's name (RFC 5322 3.4); its members follow.
+            reading = _Reading()
+        elif piece not in (b")", b">"):
+            reading.phrase.append(piece)
+    mailbox = reading.finish()
+    if mailbox is not None:
+        found.append(mailbox)
+    return tuple(found)
+
+
+def _encode_mailbox(mailbox: Mailbox) -> list[bytes]:
+    address = clean_text(mailbox.address).replace("<", "").replace(">", "").strip().encode("utf-8")
+    name = clean_text(mailbox.name).strip()
+    if not name:
+        return [address]
+    if needs_words(name):
+        tokens = encode_words(name)
+    elif _ATOMS.fullmatch(name):
+        tokens = [token.encode("ascii") for token in name.split()]
+    else:
+        escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+        tokens = [token.encode("ascii") for token in f'"{escaped}"'.split(" ")]
+    return [*tokens, b"<" + address + b">"]
 
 
 def format_mailboxes(name: str, mailboxes: Iterable[Mailbox]) -> bytes:
     """Return a complete, folded address field with CRLF (RFC 5322 3.4, names as RFC 2047 words where needed)."""
-    raise NotImplementedError
+    tokens: list[bytes] = []
+    for mailbox in mailboxes:
+        if tokens:
+            tokens[-1] += b","
+        tokens += _encode_mailbox(mailbox)
+    return fold_tokens(f"{name}:".encode("ascii"), tokens)

@@ -14,7 +14,9 @@ class ParseLimits:
     parts: int = 2_000
     """Parts of the whole message."""
     header_octets: int = 1 << 20
-    """Octets of one header, the message's own or a part's."""
+    """Octets of the message's own header."""
+    part_header_octets: int = 128 << 10
+    """Octets of one part's header."""
     header_fields: int = 5_000
     """Fields of one header."""
     text_octets: int = 2 << 20
