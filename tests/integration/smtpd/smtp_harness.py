@@ -39,6 +39,12 @@ def in_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     return run
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another task does; the test's own time limit bounds it."""
+    while not condition():  # noqa: ASYNC110 - any condition at all
+        await asyncio.sleep(0.005)
+
+
 @dataclass
 class Reply:
     code: int
