@@ -1,0 +1,1 @@
+"""What is done for a decision, one method a module: each brings its copies to their next state."""

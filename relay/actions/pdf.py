@@ -1,0 +1,209 @@
+"""PDF: make an encrypted PDF mail for each partner, queue it, and tell the sender the password where that is due.
+
+All copies of a message that are ready are queued by one transaction, together with the passwords that are new and one
+notice to the sender. A notice therefore exists exactly if its mail does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pdfmail.model import BodyRenderer, HtmlBody, PdfReport
+from relay.actions.base import DecidedCopy, Failure, OpenMessage
+from relay.actions.refuse import HoldAction
+from relay.actions.tell import SenderTeller, ToldPassword
+from relay.core.clock import to_datetime
+from relay.core.documents.domains import OwnDomain
+from relay.core.errors import LeaseLostError, LetterlockError
+from relay.core.lifecycle import State
+from relay.core.ports import Actor
+from relay.protect.branding import LANGUAGES, make_branding
+from relay.protect.passwords import PairPasswords, PasswordPlan
+from relay.protect.pdf import PdfJob, protect_pdf
+from relay.spool.content import VariantWriter
+from relay.spool.settle import Settlement, settle_many
+from relay.store.base import Database
+
+_TOGETHER = 20
+"""Copies queued by one transaction: bounds memory for a mail to very many partners."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One finished carrier mail that no one sees yet."""
+
+    one: DecidedCopy
+    writer: VariantWriter
+    plan: PasswordPlan
+    report: PdfReport
+
+
+class _Shared:
+    """Draws a body once for all partners of a message (equal decisions share work)."""
+
+    def __init__(self, renderer: BodyRenderer) -> None:
+        self._renderer = renderer
+        self._drawn: dict[HtmlBody, bytes] = {}
+
+    def render_body(self, body: HtmlBody) -> bytes:
+        """See pdfmail.model.BodyRenderer."""
+        if body not in self._drawn:
+            self._drawn = {body: self._renderer.render_body(body)}
+        return self._drawn[body]
+
+
+class PdfAction:
+    """Protects copies by PDF."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        tenant: str,
+        hostname: str,
+        actor: Actor,
+        passwords: PairPasswords,
+        renderer: BodyRenderer,
+        temporary_dir: Path,
+        teller: SenderTeller,
+        hold: HoldAction,
+        hop_for: Callable[[str], str],
+        reply_link: Callable[[DecidedCopy], str | None],
+    ) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._hostname = hostname
+        self._actor = actor
+        self._passwords = passwords
+        self._renderer = renderer
+        self._temporary_dir = temporary_dir
+        self._teller = teller
+        self._hold = hold
+        self._hop_for = hop_for
+        self._reply_link = reply_link
+
+    def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
+        """See actions.base.Action."""
+        if not message.facts.pair_owner:
+            # Nobody inside could be told the password.
+            return self._hold_all(message, copies, "A PDF needs a sender of ours who can be told its password.")
+        renderer = _Shared(self._renderer)
+        failures: list[Failure] = []
+        for start in range(0, len(copies), _TOGETHER):
+            failures.extend(self._run_some(message, copies[start : start + _TOGETHER], renderer))
+        return failures
+
+    def _run_some(
+        self, message: OpenMessage, copies: Sequence[DecidedCopy], renderer: BodyRenderer
+    ) -> Iterator[Failure]:
+        with ExitStack() as stack:
+            prepared: list[Prepared] = []
+            too_large: list[DecidedCopy] = []
+            for one in copies:
+                stored = message.work.message
+                writer = stack.enter_context(
+                    VariantWriter(self._database, stored.id, self._tenant, message.key, message.work.owner)
+                )
+                try:
+                    ready = self._prepare(message, one, writer, renderer)
+                except LeaseLostError:
+                    raise
+                except LetterlockError as error:
+                    yield Failure(one, error)
+                    continue
+                if writer.size > self._limit(message, one):
+                    too_large.append(one)
+                else:
+                    prepared.append(ready)
+            if prepared:
+                self._queue(message, prepared)
+            if too_large:
+                self._hold_all(message, too_large, "The protected mail is larger than the recipient's server takes.")
+
+    def _prepare(
+        self, message: OpenMessage, one: DecidedCopy, writer: VariantWriter, renderer: BodyRenderer
+    ) -> Prepared:
+        assert one.partner is not None
+        own = _own_domain(message)
+        decision = one.decision
+        plan = self._passwords.plan(message.facts.pair_owner, one.partner, decision, message.work.message.id)
+        language = one.partner.language or own.language.value
+        job = PdfJob(
+            parsed=message.parsed,
+            subject=message.subject,
+            show_subject=not decision.confidential and decision.subject_policy == "keep",
+            branding=make_branding(message.organisation.brands.find(own.brand)),
+            language=language,
+            languages=(one.partner.language,) if one.partner.language else _both(own.language.value),
+            password=plan.password,
+            cipher=decision.cipher,
+            hostname=self._hostname,
+            received=to_datetime(message.work.message.received_at),
+            reply_url=self._reply_link(one),
+            smtputf8=message.work.message.smtputf8,
+            max_pages=message.organisation.limits.pdf_pages,
+        )
+        report = protect_pdf(job, renderer, self._temporary_dir, writer.write)
+        return Prepared(one, writer, plan, report)
+
+    def _limit(self, message: OpenMessage, one: DecidedCopy) -> int:
+        route = message.organisation.routes.find(one.copy.normal_address)
+        limits = [
+            message.organisation.limits.outside_message_octets,
+            one.partner.size_limit if one.partner else None,
+            route.size_limit if route else None,
+        ]
+        return min(limit for limit in limits if limit is not None)
+
+    def _queue(self, message: OpenMessage, prepared: Sequence[Prepared]) -> None:
+        told = [
+            ToldPassword(one.one.copy.forward_path, one.plan.password, one.one.decision.warnings)
+            for one in prepared
+            if one.plan.tell
+        ]
+        notice = self._teller.password_notice(message, told) if told else None
+        stored = message.work.message
+        with self._database.transaction() as tx:
+            settlements = []
+            for one in prepared:
+                self._passwords.record(tx, one.plan, stored.id)
+                number = one.writer.finish(tx, "pdf", stored.reverse_path)
+                settlements.append(self._settlement(one, number))
+            settle_many(tx, settlements, self._actor)
+            self._teller.send(tx, notice)
+
+    def _settlement(self, one: Prepared, number: int) -> Settlement:
+        return Settlement(
+            one.one.copy.id,
+            one.one.copy.fence,
+            State.QUEUED,
+            variant=number,
+            hop=self._hop_for(one.one.copy.normal_address),
+            detail={
+                "method": "pdf",
+                "variant": number,
+                "pages": one.report.pages,
+                "octets": one.report.octets,
+                "attachments": len(one.report.attachments),
+                "drawn": one.report.body,
+                "cause": one.report.cause,
+                "cipher": one.one.decision.cipher,
+                "password_version": one.plan.version,
+                "password_told": one.plan.tell,
+            },
+        )
+
+    def _hold_all(self, message: OpenMessage, copies: Sequence[DecidedCopy], text: str) -> Sequence[Failure]:
+        return self._hold.run(message, [replace(one, decision=replace(one.decision, text=text)) for one in copies])
+
+
+def _own_domain(message: OpenMessage) -> OwnDomain:
+    domains = message.organisation.domains
+    return domains.find(message.facts.own_domain) or domains.domains[0]
+
+
+def _both(first: str) -> tuple[str, ...]:
+    return (first, *(language for language in LANGUAGES if language != first))

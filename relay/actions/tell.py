@@ -1,0 +1,137 @@
+"""Mails of our own to the inside sender: the password notice, the word that a mail is held, the report of a refusal.
+
+Passwords go to inside senders only; whoever is not one of ours is told nothing here. Every mail is made before the
+transaction and becomes part of it, so that the sender hears of exactly what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pdfmail.spelling import spell_password
+from relay.actions.base import DecidedCopy, OpenMessage
+from relay.actions.mailer import Mailer
+from relay.core.address import domain_of
+from relay.core.clock import to_datetime
+from relay.core.decision import Decision
+from relay.core.documents.domains import Language
+from relay.core.documents.organisation import Organisation
+from relay.message.addresses import Mailbox
+from relay.message.dsn import Action as DsnAction
+from relay.message.dsn import DsnRecipient, DsnReport, is_dsn_wanted, write_dsn
+from relay.spool.system_mail import SystemMail
+from relay.store.base import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPassword:
+    """A password that the sender is told: for whom, and what else the sender should know."""
+
+    recipient: str
+    password: str = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+class SenderTeller:
+    """Makes and queues mails to the inside sender of a message."""
+
+    def __init__(self, mailer: Mailer) -> None:
+        self._mailer = mailer
+
+    def send(self, tx: Tx, mail: SystemMail | None) -> None:
+        """Queue a mail that was made before, as part of `tx`; None is no mail."""
+        self._mailer.send(tx, mail)
+
+    def password_notice(self, message: OpenMessage, told: Sequence[ToldPassword]) -> SystemMail | None:
+        """Return the notice with the passwords in full, spelled for the phone."""
+        to = message.facts.pair_owner
+        if not to:
+            return None
+        language = self._language(message.organisation, to)
+        blocks = []
+        for one in told:
+            spelled = "\n".join(f"    {line}" for line in spell_password(one.password, language))
+            warning = "".join(f"\n    ! {text}" for text in one.warnings)
+            blocks.append(f"{one.recipient}\n\n    {one.password}\n\n{spelled}{warning}")
+        values = self._about(message) | {
+            "passwords": "\n\n\n".join(blocks),
+            "recipients": ", ".join(one.recipient for one in told),
+        }
+        return self._notice(message, to, "password-notice", language, values)
+
+    def held_notice(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> SystemMail | None:
+        """Return the word that a mail is held and why."""
+        to = _inside_sender(message)
+        if not to:
+            return None
+        language = self._language(message.organisation, to)
+        values = self._about(message) | {
+            "recipients": ", ".join(one.copy.forward_path for one in copies),
+            "reason": _reason(copies[0].decision),
+        }
+        return self._notice(message, to, "held-notice", language, values)
+
+    def rejection(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> SystemMail | None:
+        """Return the delivery report (RFC 3464) for copies that policy refused; None where nobody may be told."""
+        stored = message.work.message
+        wanted = [one for one in copies if is_dsn_wanted(one.copy.notify, DsnAction.FAILED)]
+        # RFC 5321 4.5.5: never in answer to a null reverse-path. And toward inside senders only.
+        if not wanted or not stored.reverse_path or not _is_inside(message.organisation, stored.reverse_path):
+            return None
+        report = DsnReport(
+            reporting_mta=self._mailer.hostname,
+            author=Mailbox("Letterlock", f"mailer-daemon@{self._mailer.hostname}"),
+            to=stored.reverse_path,
+            arrival=to_datetime(stored.received_at),
+            date=self._mailer.now(),
+            recipients=tuple(
+                DsnRecipient(
+                    one.copy.forward_path,
+                    DsnAction.FAILED,
+                    one.decision.status or "5.7.1",
+                    orcpt=one.copy.orcpt,
+                    explanation=(("de", _reason(one.decision)), ("en", _reason(one.decision))),
+                )
+                for one in wanted
+            ),
+            envid=stored.dsn_envid,
+            original_fields=message.parsed.fields,
+            show_subject=not any(one.decision.confidential for one in copies),
+        )
+        return self._mailer.address("dsn-failed", stored.reverse_path, b"".join(write_dsn(report)), stored.id)
+
+    def _notice(self, message: OpenMessage, to: str, name: str, language: str, values: dict[str, str]) -> SystemMail:
+        stored, reference = message.work.message, message.parsed.message_id
+        return self._mailer.make_notice(name, to, language, values, reference=reference, cause=stored.id)
+
+    def _about(self, message: OpenMessage) -> dict[str, str]:
+        own = message.organisation.domains.find(message.facts.own_domain) or message.organisation.domains.domains[0]
+        date = message.parsed.date or to_datetime(message.work.message.received_at)
+        return {
+            "subject": message.subject or "-",
+            "date": date.strftime("%d.%m.%Y"),
+            "time": date.strftime("%H:%M"),
+            "organisation": message.organisation.brands.find(own.brand).organisation,
+            "message_id": message.work.message.id,
+        }
+
+    def _language(self, organisation: Organisation, address: str) -> str:
+        own = organisation.domains.find(domain_of(address))
+        return (own.language if own else Language.ENGLISH).value
+
+
+def _inside_sender(message: OpenMessage) -> str:
+    """Return whom to tell: the pair's owner, else an own reverse-path; "" for nobody."""
+    if message.facts.pair_owner:
+        return message.facts.pair_owner
+    reverse_path = message.work.message.reverse_path
+    return reverse_path if reverse_path and _is_inside(message.organisation, reverse_path) else ""
+
+
+def _is_inside(organisation: Organisation, address: str) -> bool:
+    return domain_of(address.lower()) in organisation.domains.names()
+
+
+def _reason(decision: Decision) -> str:
+    return decision.text or decision.explanation

@@ -1,0 +1,139 @@
+"""`letterlock serve` and the single processes behind it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from relay.cli.exits import complain
+from relay.cli.options import read_settings
+from relay.log import configure_logging
+from relay.process.life import die_with_parent, say_ready, stop_on_signals
+from relay.settings import Settings
+
+INSIDE = ("keyd", "smtpd", "worker", "deliver", "scheduler")
+"""In the order of start; they stop in the reverse one, so intake and delivery end before keyd."""
+
+
+def add(nouns: Any) -> None:
+    """Add the commands."""
+    serve = nouns.add_parser("serve", help="run all processes of the inside on this host")
+    serve.set_defaults(run=run_serve)
+    for name, run in _PROCESSES.items():
+        parser = nouns.add_parser(name, help=f"run the process {name} alone (a unit of its own in production)")
+        parser.set_defaults(run=functools.partial(_run_process, name, run))
+
+
+def _run_process(name: str, run: Callable[[Settings], None], options: argparse.Namespace) -> int:
+    die_with_parent()
+    settings = read_settings(options)
+    configure_logging(name, settings.log_level)
+    run(settings)
+    return 0
+
+
+def _run_keyd(settings: Settings) -> None:
+    from relay.keystore.daemon import KeydConfig, run_keyd
+    from relay.process.health import HealthSocket
+    from relay.wiring import keyd_socket, make_clock
+
+    stop = stop_on_signals()
+    config = KeydConfig(
+        token_dir=settings.keys.directory,
+        pin_file=settings.keys.pin_file,
+        public_file=settings.keys.public_file,
+        socket_dir=keyd_socket(settings, "worker").parent,
+        audit_dir=settings.state_dir / "keyd-audit",
+    )
+    health = HealthSocket(settings.run_dir, "keyd", lambda: {"status": "ok"})
+    try:
+        run_keyd(config, make_clock(settings), stop, say_ready)
+    finally:
+        health.close()
+
+
+def _run_smtpd(settings: Settings) -> None:
+    from relay.wiring.intake import run_intake
+
+    run_intake(settings)
+
+
+def _run_worker(settings: Settings) -> None:
+    from relay.wiring import open_database
+    from relay.worker.main import run_worker
+
+    stop = stop_on_signals()
+    database = open_database(settings, "worker")
+    try:
+        run_worker(settings, database, stop)
+    finally:
+        database.close()
+
+
+def _run_deliver(settings: Settings) -> None:
+    from relay.wiring.deliver import run_deliver
+
+    run_deliver(settings, stop_on_signals())
+
+
+def _run_scheduler(settings: Settings) -> None:
+    from relay.wiring.timed import run_timed_jobs
+
+    run_timed_jobs(settings, stop_on_signals())
+
+
+_PROCESSES: dict[str, Callable[[Settings], None]] = {
+    "keyd": _run_keyd,
+    "smtpd": _run_smtpd,
+    "worker": _run_worker,
+    "deliver": _run_deliver,
+    "scheduler": _run_scheduler,
+}
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Run all processes under one supervisor until SIGTERM or SIGINT."""
+    die_with_parent()
+    settings = read_settings(options)
+    configure_logging("serve", settings.log_level)
+    return supervise(settings)
+
+
+def supervise(settings: Settings) -> int:
+    """Start, watch and stop the inside's processes; return the exit code."""
+    from relay.process.health import HealthPage, gather_health
+    from relay.process.supervisor import ProcessSpec, StartError, Supervisor
+
+    stop = stop_on_signals()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
+    supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in INSIDE])
+    page = None
+    try:
+        if settings.health.port:
+            page = _open_health_page(settings, lambda: gather_health(settings.run_dir, INSIDE), HealthPage)
+        supervisor.start()
+    except StartError as error:
+        complain(f"{error.name} could not start; its own words stand above. Nothing is running now")
+        return error.exit_code
+    say_ready()
+    try:
+        return supervisor.run(stop)
+    finally:
+        if page is not None:
+            page.close()
+
+
+def _open_health_page(settings: Settings, report: Callable[[], dict[str, Any]], page: Callable[..., Any]) -> Any:
+    from relay.core.errors import ConfigurationError
+
+    try:
+        return page(settings.health.host, settings.health.port, report)
+    except OSError as error:
+        raise ConfigurationError(
+            "health.port", f"port {settings.health.port} is taken ({error.strerror})", "Stop what uses it, or change it"
+        ) from error

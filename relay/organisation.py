@@ -1,0 +1,57 @@
+"""The organisation's active documents, read from the database and read again when a version changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+
+from relay.core.documents.organisation import Organisation, build_organisation
+from relay.core.documents.shipped import shipped_organisation
+from relay.core.errors import ConfigurationError
+from relay.store.base import Database
+from relay.store.repositories.configuration import Document, active_documents, active_versions
+
+_LOOK_SECONDS = 1.0
+
+
+def load_organisation(documents: Mapping[str, Document]) -> Organisation:
+    """Build the organisation from stored documents. Raises ConfigurationError."""
+    if "domains" not in documents:
+        raise ConfigurationError("domains", "no document is active", "Run `letterlock init`, or `letterlock org put`")
+    values = {kind: json.loads(document.content) for kind, document in documents.items()}
+    versions = {kind: document.version for kind, document in documents.items()}
+    own = values["domains"]["domains"][0]["name"]
+    return build_organisation(values, versions, shipped_organisation(own, own))
+
+
+class CurrentOrganisation:
+    """Gives the active documents of now; looks at their versions once a second at most. Safe for threads."""
+
+    def __init__(self, database: Database, tenant: str) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._lock = threading.Lock()
+        self._looked = -1e9
+        self._versions: dict[str, int] = {}
+        self._value: Organisation | None = None
+
+    def __call__(self) -> Organisation:
+        """Return the organisation. Raises ConfigurationError or StorageError."""
+        with self._lock:
+            now = time.monotonic()
+            if self._value is None or now - self._looked >= _LOOK_SECONDS:
+                self._refresh()
+                self._looked = now
+            assert self._value is not None
+            return self._value
+
+    def _refresh(self) -> None:
+        with self._database.reading() as tx:
+            versions = active_versions(tx, self._tenant)
+            if self._value is not None and versions == self._versions:
+                return
+            documents = active_documents(tx, self._tenant)
+        self._value = load_organisation(documents)
+        self._versions = {kind: document.version for kind, document in documents.items()}

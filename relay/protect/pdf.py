@@ -1,0 +1,130 @@
+"""Protect by PDF: a parsed message becomes a carrier mail around one encrypted PDF (E1, E7, E9).
+
+Streams: the finished, already encrypted PDF passes through a temporary file on the state disk, never the clear text.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from pdfmail.errors import PdfMailError
+from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailContent, PdfOptions, PdfReport
+from pdfmail.write import write_pdf
+from relay.core.errors import ProtectionError
+from relay.message.addresses import Mailbox
+from relay.message.compose import CarrierMail, write_carrier
+from relay.message.eml import full_message_eml, message_eml
+from relay.message.parse import ParsedMessage
+from relay.protect.branding import Branding
+from relay.protect.guard import check_carrier, check_pdf
+
+_IN_MEMORY = 1024 * 1024
+_PIECE = 57 * 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PdfJob:
+    """Everything that one PDF mail is made from."""
+
+    parsed: ParsedMessage
+    subject: str
+    """Decoded, keywords stripped."""
+    show_subject: bool
+    """False keeps the subject out of the carrier mail."""
+    branding: Branding
+    language: str
+    """Language of cover and last page."""
+    languages: tuple[str, ...]
+    """Languages of the carrier mail's explanation."""
+    password: str
+    cipher: str
+    hostname: str
+    received: datetime
+    reply_url: str | None = None
+    smtputf8: bool = False
+    max_pages: int = 300
+
+
+def protect_pdf(
+    job: PdfJob, renderer: BodyRenderer | None, temporary_dir: Path, write: Callable[[bytes], object]
+) -> PdfReport:
+    """Write the whole carrier mail in pieces and return what the PDF holds.
+
+    Raises ProtectionError when it could not be made or the guard was not content; what was written is then worthless.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(temporary_dir)) as file:
+        report = _write(job, message_eml(job.parsed, job.subject), renderer, file)
+        if report.body == "notice":
+            # The pages cannot show the body: then it must be whole in the embedded message.
+            file.seek(0)
+            file.truncate()
+            report = _write(job, full_message_eml(job.parsed, job.subject), renderer, file)
+        check_pdf(file, job.password)
+        file.seek(0)
+        carrier = CarrierMail(
+            fields=job.parsed.fields,
+            brand=job.branding.mail,
+            hostname=job.hostname,
+            languages=job.languages,
+            subject=job.subject if job.show_subject else None,
+            reply_url=job.reply_url,
+            date=job.received,
+            smtputf8=job.smtputf8,
+        )
+        for number, piece in enumerate(write_carrier(carrier, _pieces(file))):
+            if number == 0:
+                check_carrier(piece, job)
+            write(piece)
+    return report
+
+
+def _write(job: PdfJob, eml: bytes, renderer: BodyRenderer | None, file: BinaryIO) -> PdfReport:
+    try:
+        return write_pdf(_content(job, eml), job.branding.pdf, _options(job), file, renderer)
+    except PdfMailError as error:
+        problem = ProtectionError(f"PDF could not be made: {type(error).__name__}")
+        problem.temporary = error.temporary
+        raise problem from error
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _options(job: PdfJob) -> PdfOptions:
+    return PdfOptions(
+        user_password=job.password,
+        cipher=Cipher(job.cipher),
+        language=job.language,
+        reply_url=job.reply_url,
+        creation_time=job.received,
+        max_pages=job.max_pages,
+    )
+
+
+def _content(job: PdfJob, eml: bytes) -> MailContent:
+    parsed = job.parsed
+    return MailContent(
+        subject=job.subject,
+        sender=show_mailboxes(parsed.authors)[0] if parsed.authors else "",
+        to=show_mailboxes(parsed.to),
+        cc=show_mailboxes(parsed.cc),
+        date=parsed.date or job.received,
+        text=parsed.body_text(),
+        html=parsed.body_html(),
+        images=tuple(InlineImage(i.content_id, i.media_type, i.content) for i in parsed.inline_images()),
+        attachments=tuple(Attachment(a.name, a.media_type, a.open, a.size) for a in parsed.attachments()),
+        message_eml=eml,
+        language_hint=parsed.content_language,
+    )
+
+
+def show_mailboxes(mailboxes: tuple[Mailbox, ...]) -> tuple[str, ...]:
+    """Return the display form of each: `Name <address>`."""
+    return tuple(str(mailbox) for mailbox in mailboxes)

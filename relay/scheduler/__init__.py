@@ -1,0 +1,1 @@
+"""The scheduler: everything timed, from the database, one at a time in a cluster."""

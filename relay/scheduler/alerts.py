@@ -1,0 +1,63 @@
+"""Alerts: one mail to the alert address for what was held, shunted or failed since the last one.
+
+A digest and not a mail each, so that a broken hop does not flood an operator. It names ids and addresses, no subjects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from relay.actions.mailer import Mailer
+from relay.core.clock import MINUTE, SECOND
+from relay.core.documents.organisation import Organisation
+from relay.core.ports import Event
+from relay.store.base import Database
+from relay.store.chain import StoredEvent
+from relay.store.repositories.events import append, recent_events
+
+ALERTING = ("copy.held", "copy.shunted", "alert.raised")
+SENT = "alert.sent"
+_MOST = 50
+QUIET_MS = 5 * MINUTE
+
+
+class AlertJob:
+    """Sends the digest when there is something to tell and the last one is old enough."""
+
+    def __init__(self, database: Database, organisation: Callable[[], Organisation], mailer: Mailer) -> None:
+        self._database = database
+        self._organisation = organisation
+        self._mailer = mailer
+
+    def run(self) -> str:
+        """Look and tell; return a short status."""
+        with self._database.reading() as tx:
+            last = recent_events(tx, self._mailer.tenant, kinds=(SENT,), limit=1)
+            since = int(json.loads(last[0].detail)["until"]) if last else 0
+            events = recent_events(tx, self._mailer.tenant, since_ms=since, kinds=ALERTING, limit=_MOST + 1)
+        now = self._mailer.clock.now_ms()
+        # What other processes are just committing carries an earlier time: it is told next time, not missed.
+        until = now - 3 * SECOND
+        fresh = [event for event in events if event.at < until]
+        if not fresh or (last and now - last[0].at < QUIET_MS):
+            return f"waiting {len(fresh)}"
+        own = self._organisation().domains.domains[0]
+        to = own.alert_address()
+        lines = [self._line(event) for event in reversed(fresh[:_MOST])] + ["..."] * (len(fresh) > _MOST)
+        values = {"events": "\n".join(lines), "count": str(len(fresh)), "hostname": self._mailer.hostname}
+        mail = self._mailer.make_notice("alert", to, own.language.value, values)
+        with self._database.transaction() as tx:
+            self._mailer.send(tx, mail)
+            append(
+                tx, Event(SENT, self._mailer.actor, self._mailer.tenant, detail={"until": until, "events": len(fresh)})
+            )
+        return f"told {len(fresh)}"
+
+    @staticmethod
+    def _line(event: StoredEvent) -> str:
+        when = datetime.fromtimestamp(event.at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        detail = json.loads(event.detail)
+        why = " ".join(str(detail.get(name, "")) for name in ("status", "text", "reason") if detail.get(name))
+        return f"{when}  {event.kind.partition('.')[2]:8}  {event.message_id or '-'}  {why}"

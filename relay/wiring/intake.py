@@ -1,0 +1,197 @@
+"""Parts of smtpd. Loads nothing that holds or uses a private key."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from relay.core.documents.listeners import Listener, ListenerTls
+from relay.core.documents.organisation import Organisation
+from relay.core.envelope import Envelope, SessionInfo
+from relay.core.errors import ConfigurationError, LetterlockError
+from relay.core.ports import IncomingMessage, Intake
+from relay.keystore.public import SpoolPublicFile
+from relay.log import Log
+from relay.organisation import CurrentOrganisation
+from relay.process.health import HealthSocket
+from relay.process.life import say_ready
+from relay.process.wake import WakeSender
+from relay.settings import Settings
+from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
+from relay.smtpd.logins import Login
+from relay.smtpd.server import Server, run
+from relay.spool.intake import SpoolIntake
+from relay.store.base import Database
+from relay.store.repositories.logins import find_login
+from relay.wiring import make_clock, open_database
+
+_log = Log("smtpd")
+_WATCH_SECONDS = 2.0
+_RESTART_KINDS = ("listeners", "domains", "limits")
+
+
+class _WakingMessage:
+    """A message that wakes the worker once it is committed."""
+
+    def __init__(self, inner: IncomingMessage, wake: Callable[[], None]) -> None:
+        self._inner = inner
+        self._wake = wake
+
+    @property
+    def message_id(self) -> str:
+        return self._inner.message_id
+
+    async def write(self, data: bytes) -> None:
+        await self._inner.write(data)
+
+    async def commit(self) -> None:
+        await self._inner.commit()
+        self._wake()
+
+    async def abort(self) -> None:
+        await self._inner.abort()
+
+
+class WakingIntake:
+    """core.ports.Intake that wakes the worker after each commit."""
+
+    def __init__(self, inner: Intake, wake: Callable[[], None]) -> None:
+        self._inner = inner
+        self._wake = wake
+
+    def has_room(self, octets: int) -> bool:
+        """See core.ports.Intake."""
+        return self._inner.has_room(octets)
+
+    def open(self, session: SessionInfo, envelope: Envelope) -> IncomingMessage:
+        """See core.ports.Intake."""
+        return _WakingMessage(self._inner.open(session, envelope), self._wake)
+
+
+class StoredLogins:
+    """smtpd.logins.Logins over the table of logins. An unknown name costs the same hash as a known one."""
+
+    def __init__(self, database: Database, tenant: str) -> None:
+        self._database = database
+        self._tenant = tenant
+        self._hasher = PasswordHasher()
+        self._dummy = self._hasher.hash(os.urandom(16).hex())
+
+    def verify(self, name: str, password: str) -> Login | None:
+        """See smtpd.logins.Logins."""
+        with self._database.reading() as tx:
+            found = find_login(tx, self._tenant, name)
+        try:
+            self._hasher.verify(found.hash if found else self._dummy, password)
+        except (VerificationError, InvalidHashError):
+            return None
+        if found is None or not found.enabled:
+            return None
+        return Login(found.name, frozenset(found.addresses))
+
+
+def run_intake(settings: Settings) -> None:
+    """Run smtpd until SIGTERM; a change of its documents ends it too, so that the supervisor starts it anew."""
+    database = open_database(settings, "smtpd")
+    organisation = CurrentOrganisation(database, settings.host.tenant)
+    config = make_smtpd_config(settings, organisation())
+    wake = WakeSender(settings.run_dir, "worker")
+    spool = SpoolIntake(
+        database,
+        SpoolPublicFile(settings.keys.public_file).current,
+        settings.host.hostname,
+        settings.host.tenant,
+        config.limits.message_octets,
+    )
+    health: list[HealthSocket] = []
+    stop = threading.Event()
+
+    def ready(server: Server) -> None:
+        health.append(HealthSocket(settings.run_dir, "smtpd", lambda: {"status": "ok", **asdict(server.stats())}))
+        threading.Thread(target=_watch, args=(organisation, stop), daemon=True).start()
+        say_ready()
+
+    try:
+        run(
+            config,
+            WakingIntake(spool, wake.wake),
+            StoredLogins(database, settings.host.tenant),
+            ready=ready,
+            clock=make_clock(settings),
+        )
+    finally:
+        stop.set()
+        spool.close()
+        for one in health:
+            one.close()
+        wake.close()
+        database.close()
+
+
+def _watch(organisation: CurrentOrganisation, stop: threading.Event) -> None:
+    """End this process in good order when a document changed that only a new start can obey."""
+    began = [organisation().versions.get(kind, 0) for kind in _RESTART_KINDS]
+    while not stop.wait(_WATCH_SECONDS):
+        try:
+            now = [organisation().versions.get(kind, 0) for kind in _RESTART_KINDS]
+        except LetterlockError:
+            continue
+        if now != began:
+            _log.info("documents-changed")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def make_smtpd_config(settings: Settings, organisation: Organisation) -> SmtpdConfig:
+    """Build the intake's configuration from the documents. Raises ConfigurationError."""
+    if not organisation.listeners.listeners:
+        raise ConfigurationError("listeners", "none is defined", "Name at least one listener: letterlock org put")
+
+    def listener(one: Listener) -> ListenerConfig:
+        tls = settings.tls
+        offer = one.tls is not ListenerTls.NONE and tls is not None
+        networks = tuple(ipaddress.ip_network(text) for text in one.networks) if one.networks is not None else None
+        return ListenerConfig(
+            name=one.name,
+            host=one.host,
+            port=one.port,
+            side=one.side,
+            networks=networks,
+            starttls=(tls.certificate, tls.key) if offer and tls is not None else None,
+            require_tls=one.tls is ListenerTls.REQUIRE,
+            require_auth=one.auth,
+            loopback_demo=one.auth_without_tls,
+            verify_client_dns=one.check_client_dns,
+            verify_recipient_dns=one.check_recipient_dns,
+            rules=one.connection_rules,
+        )
+
+    return SmtpdConfig(
+        hostname=settings.host.hostname,
+        listeners=tuple(listener(one) for one in organisation.listeners.listeners),
+        own_domains=organisation.domains.names(),
+        limits=_smtpd_limits(organisation),
+        postmaster=organisation.domains.domains[0].postmaster_address(),
+    )
+
+
+def _smtpd_limits(organisation: Organisation) -> LimitsConfig:
+    limits = [one.limits for one in organisation.listeners.listeners]
+    return LimitsConfig(
+        message_octets=max(one.message_octets for one in limits),
+        recipients=max(one.recipients for one in limits),
+        connections=max(one.connections for one in limits),
+        connections_per_client=max(one.connections_per_client for one in limits),
+        messages_per_client_minute=max(one.messages_per_client_per_minute for one in limits),
+        command_timeout=max(one.command_seconds for one in limits),
+        chunk_timeout=max(one.chunk_seconds for one in limits),
+        commit_timeout=max(one.commit_seconds for one in limits),
+        received_fields=organisation.limits.received_fields,
+    )

@@ -1,0 +1,33 @@
+"""Parts of the scheduler."""
+
+from __future__ import annotations
+
+import threading
+
+from relay.organisation import CurrentOrganisation
+from relay.scheduler.alerts import AlertJob
+from relay.scheduler.jobs import make_jobs
+from relay.scheduler.main import run_scheduler
+from relay.settings import Settings
+from relay.wiring import make_mailer, open_database, open_keystore, process_actor
+
+
+def run_timed_jobs(settings: Settings, stop: threading.Event) -> None:
+    """Run the scheduler until stopped."""
+    tenant = settings.host.tenant
+    actor = process_actor(settings, "scheduler")
+    database = open_database(settings, "scheduler")
+    try:
+        organisation = CurrentOrganisation(database, tenant)
+        alerts = AlertJob(database, organisation, make_mailer(settings, "scheduler", organisation))
+        keystore = open_keystore(settings, "scheduler")
+        run_scheduler(
+            settings,
+            database,
+            make_jobs(
+                database, keystore=keystore, organisation=organisation, tenant=tenant, actor=actor, alerts=alerts
+            ),
+            stop,
+        )
+    finally:
+        database.close()

@@ -1,0 +1,79 @@
+"""Parts of a worker child."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pdfmail.html import ConfinedRenderer
+from pdfmail.passphrase import generate_password
+from relay.actions.base import Action, DecidedCopy
+from relay.actions.clear import PassAction
+from relay.actions.pdf import PdfAction
+from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, RejectAction
+from relay.actions.tell import SenderTeller
+from relay.core.decision import Method
+from relay.organisation import CurrentOrganisation
+from relay.pipeline import Pipeline
+from relay.protect.passwords import PairPasswords
+from relay.settings import Settings
+from relay.wiring import POSSIBLE, make_hop_for, make_mailer, open_database, open_keystore, process_actor
+
+
+@contextmanager
+def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
+    """Build what a worker child needs, and close it in the end."""
+    tenant, hostname = settings.host.tenant, settings.host.hostname
+    process = f"worker-{slot}"
+    actor = process_actor(settings, process)
+    database = open_database(settings, process)
+    keystore = open_keystore(settings, "worker")
+    organisation = CurrentOrganisation(database, tenant)
+    hop_for = make_hop_for(organisation)
+    teller = SenderTeller(make_mailer(settings, process, organisation))
+    hold = HoldAction(database, actor, teller)
+    temporary_dir = settings.state_dir / "tmp"
+    temporary_dir.mkdir(parents=True, exist_ok=True)
+    with ConfinedRenderer() as renderer:
+        pdf = PdfAction(
+            database,
+            tenant=tenant,
+            hostname=hostname,
+            actor=actor,
+            passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
+            renderer=renderer,
+            temporary_dir=temporary_dir,
+            teller=teller,
+            hold=hold,
+            hop_for=hop_for,
+            reply_link=_reply_link(settings),
+        )
+        actions: dict[Method, Action] = {
+            Method.PASS: PassAction(database, tenant, actor, hop_for),
+            Method.PDF: pdf,
+            Method.HOLD: hold,
+            Method.REJECT: RejectAction(database, actor, teller),
+            Method.DISCARD: DiscardAction(database, actor),
+            Method.FORWARD: ForwardAction(database, tenant, actor),
+        }
+        try:
+            yield Pipeline(
+                database,
+                keystore,
+                organisation,
+                actions,
+                tenant=tenant,
+                hostname=hostname,
+                actor=actor,
+                possible=POSSIBLE,
+            )
+        finally:
+            database.close()
+
+
+def _reply_link(settings: Settings) -> Callable[[DecidedCopy], str | None]:
+    def reply_link(one: DecidedCopy) -> str | None:
+        # The copy's id is 128 random bits and stands for exactly one mail to one partner (sealed-mailbox 12).
+        return f"{settings.portal_url}/r/{one.copy.id}" if settings.portal_url else None
+
+    return reply_link
