@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pdfmail.html.targets import LinkTarget, parse_target
 
 WORD_CHARS = 120
+RUN_CHARS = 1200  # layout is quadratic in a run without a blank; a blank there is harmless in any script
 CELL_WORD_CHARS = 40  # a table is as wide as its longest words
 BREAK = "\u200b"
 
@@ -24,6 +25,8 @@ _ACCENTS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\uf
 _TOWER = re.compile(f"([{_ACCENTS}]{{6}})[{_ACCENTS}]+")
 _LONG_WORD = re.compile(rf"[^\s{BREAK}]{{{WORD_CHARS}}}(?=[^\s{BREAK}])")
 _LONG_CELL_WORD = re.compile(rf"[^\s{BREAK}]{{{CELL_WORD_CHARS}}}(?=[^\s{BREAK}])")
+_LONG_RUN = re.compile(rf"[^\s]{{{RUN_CHARS}}}(?=[^\s])")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){12,}")
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _STRONG_LTR = re.compile(
     "[A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u0370-\u058f\u0900-\u1fff\u2c00-\u2dff"
@@ -32,17 +35,26 @@ _STRONG_LTR = re.compile(
 
 
 def clean_text(untrusted_text: str) -> str:
-    """Return the text without what has no place in a page."""
+    """Return the text without what has no place in a page; a run of empty lines ends after a dozen."""
     text = untrusted_text
     if not text.isascii() or not text.isprintable():
-        text = _TOWER.sub(r"\1", _BAD.sub("", text))
+        text = _BLANK_LINES.sub("\n" * 12, _TOWER.sub(r"\1", _BAD.sub("", text)))
     return text
 
 
 def split_words(text: str, *, in_cell: bool = False) -> str:
     """Return the text with a break opportunity in each word after every 120 characters, 40 in a table cell."""
+    if len(text) > RUN_CHARS:
+        text = _LONG_RUN.sub(lambda match: match[0] + " ", text)
     pattern, limit = (_LONG_CELL_WORD, CELL_WORD_CHARS) if in_cell else (_LONG_WORD, WORD_CHARS)
     return pattern.sub(lambda match: match[0] + BREAK, text) if len(text) > limit else text
+
+
+def cut_text(text: str, size: int) -> list[str]:
+    """Cut a text at blanks into pieces of at most `size` characters; joined they are the text again."""
+    if len(text) <= size:
+        return [text] if text else []
+    return re.findall(rf".{{1,{size}}}(?:(?<=\s)|\Z)|.{{1,{size}}}", text, re.DOTALL)
 
 
 def has_rtl(text: str) -> bool:

@@ -13,14 +13,21 @@ import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
-from pdfmail.html.text import clean_text, split_words
+from pdfmail.html.names import name_set
+from pdfmail.html.text import BREAK, clean_text, cut_text, split_words
 
 MAX_DEPTH = 64
-MAX_ELEMENTS = 15_000
+MAX_ELEMENTS = 12_000
 MAX_TEXT = 600_000
 MAX_CELLS = 60
+MAX_LINE_BREAKS = 12  # in a row
+TEXT_PIECE = 3000  # characters
+INLINE_RUN = 60  # siblings without a blank, after which a line may break
 VOID = frozenset(("br", "hr", "img", "col", "wbr"))
 _CELLS = frozenset(("td", "th"))
+BLOCK_ROLES = name_set(
+    "p div table tbody thead tfoot tr td th ul ol li dl dt dd h1 h2 h3 h4 h5 h6 pre blockquote hr col colgroup"
+)
 
 _TOKEN = re.compile(r'<(/?)([a-z][a-z0-9]*)((?: [a-z-]+="[^"]*")*)>|([^<]+)')
 _ATTRIBUTE = re.compile(r' ([a-z-]+)="([^"]*)"')
@@ -44,6 +51,8 @@ class _Level:
     name: str
     is_real: bool
     cells: int = 0
+    line_breaks: int = 0
+    last_break: int = 0
 
 
 def build_tree(canonical_html: str) -> BodyTree:
@@ -65,6 +74,7 @@ def build_tree(canonical_html: str) -> BodyTree:
     else:
         if position != len(canonical_html):
             raise CanonicalFormError
+    builder.finish()
     return tree
 
 
@@ -76,22 +86,35 @@ class _Builder:
         self._elements = 0
         self._room = MAX_TEXT
         self._open_cells = 0
+        self._rest: list[str] | None = None
 
     def open(self, name: str, attributes: str) -> None:
-        level = self._levels[-1]
         self._elements += 1
-        is_real = self._depth < MAX_DEPTH and self._elements <= MAX_ELEMENTS
+        if self._elements > MAX_ELEMENTS and self._rest is None:
+            self._rest = []
+        level = self._levels[-1]
+        is_real = self._rest is None and self._depth < MAX_DEPTH
         if name in _CELLS:
             level.cells += 1
             is_real = is_real and level.cells <= MAX_CELLS
-        if not is_real:
-            if name not in VOID:
-                self._add(" " if name in _CELLS else "")
-                self._levels.append(_Level(level.element, name, False, level.cells))
-            elif name == "br":
-                self._add(" ")
-            return
-        element = SubElement(level.element, name)
+        if name == "br":
+            level.line_breaks += 1
+            if level.line_breaks > MAX_LINE_BREAKS:
+                return
+        elif is_real and len(level.element) - level.last_break >= INLINE_RUN:
+            level.last_break = len(level.element)
+            if name not in BLOCK_ROLES:
+                self._add(BREAK)
+        if is_real:
+            self._open_real(name, attributes)
+        elif name not in VOID:
+            self._add(" " if name in _CELLS else "")
+            self._levels.append(_Level(level.element, name, False, level.cells))
+        elif name == "br":
+            self._add(" " if self._rest is None else "\n")
+
+    def _open_real(self, name: str, attributes: str) -> None:
+        element = SubElement(self._levels[-1].element, name)
         for attribute, value in _ATTRIBUTE.findall(attributes):
             element.set(attribute, clean_text(_unescape(value)))
         if name not in VOID:
@@ -106,20 +129,37 @@ class _Builder:
         if level.is_real:
             self._depth -= 1
             self._open_cells -= name in _CELLS
+        if self._rest is not None and name in BLOCK_ROLES and name not in _CELLS:
+            self._add("\n")
 
     def add_text(self, escaped: str) -> bool:
         """Add text; False when the room for text is used up."""
         text = split_words(clean_text(_unescape(escaped)), in_cell=self._open_cells > 0)
-        if len(text) > self._room:
-            self._add(text[: self._room])
-            self._tree.is_shortened = True
-            return False
+        is_cut = len(text) > self._room
+        text = text[: self._room]
         self._room -= len(text)
-        self._add(text)
-        return True
+        if text.strip():
+            self._levels[-1].line_breaks = 0
+        if len(text) <= TEXT_PIECE or self._rest is not None:
+            self._add(text)
+        else:  # a run of text is laid out in time quadratic in its length, so it comes in pieces
+            for piece in cut_text(text, TEXT_PIECE):
+                SubElement(self._levels[-1].element, "span").text = piece
+        self._tree.is_shortened = self._tree.is_shortened or is_cut
+        return not is_cut
+
+    def finish(self) -> None:
+        """Write what came after the last allowed element as plain lines behind everything else."""
+        if self._rest is not None:
+            lines = re.sub(r"[ \t\r\f]*\n\s*", "\n", "".join(self._rest)).strip()
+            for piece in cut_text(lines, TEXT_PIECE):
+                SubElement(self._tree.root, "div", {"class": "ll-rest"}).text = piece
 
     def _add(self, text: str) -> None:
         if not text:
+            return
+        if self._rest is not None:
+            self._rest.append(text)
             return
         element = self._levels[-1].element
         if len(element):

@@ -1,0 +1,58 @@
+"""What travels into the child, and which cause comes back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdfmail.errors import RenderCause
+from pdfmail.html.confined import find_cause
+from pdfmail.html.job import JOB_IMAGE_OCTETS, RenderLimits, decode_job, encode_job
+from pdfmail.model import HtmlBody, InlineImage
+
+_ANY_TEXT = st.text(st.characters(blacklist_categories=()))
+
+
+@given(
+    st.builds(
+        HtmlBody,
+        html=st.none() | _ANY_TEXT,
+        text=st.none() | _ANY_TEXT,
+        images=st.lists(st.builds(InlineImage, _ANY_TEXT, st.text(), st.binary())).map(tuple),
+        language=st.text(),
+        max_pages=st.integers(1, 1000),
+    )
+)
+def test_a_job_arrives_as_it_was_sent(body: HtmlBody) -> None:
+    assert decode_job(encode_job(body)) == body
+
+
+def test_pictures_beyond_the_room_stay_behind() -> None:
+    large = InlineImage("large", "image/png", bytes(JOB_IMAGE_OCTETS))
+    small = InlineImage("small", "image/png", b"x")
+    assert decode_job(encode_job(HtmlBody(html="", images=(small, large)))).images == (small,)
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict", "cause"),
+    [
+        (b"", "wall", RenderCause.TIME),
+        (b"", "output", RenderCause.MEMORY),
+        (b"", "signal 24 12.000", RenderCause.TIME),
+        (b"", "signal 9 12.010", RenderCause.TIME),
+        (b"", "signal 9 1.000", RenderCause.MEMORY),
+        (b"", "signal 11 1.000", RenderCause.CRASH),
+        (b"", "signal 6 1.000", RenderCause.CRASH),
+        (b"ok", "signal 11 1.000", RenderCause.CRASH),
+        (b"pages", "exit 0 1.000", RenderCause.PAGES),
+        (b"memory", "exit 0 1.000", RenderCause.MEMORY),
+        (b"input", "exit 0 1.000", RenderCause.INPUT),
+        (b"crash", "exit 0 1.000", RenderCause.CRASH),
+        (b"ok", "exit 0 1.000", RenderCause.CRASH),
+        (b"Dear customer", "exit 0 1.000", RenderCause.CRASH),
+        (b"\xff", "exit 1 1.000", RenderCause.CRASH),
+    ],
+)
+def test_the_cause_is_one_of_five_words(word: bytes, verdict: str, cause: RenderCause) -> None:
+    assert find_cause(word, verdict, RenderLimits()) is cause
