@@ -8,11 +8,31 @@ ahead in sealed chunks that nobody sees before the commit, and that are swept wi
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from relay.core.envelope import Envelope, SessionInfo
-from relay.core.ports import IncomingMessage, SpoolPublicKey
+from relay.core.errors import StorageError, StorageFullError
+from relay.core.ids import new_id
+from relay.core.ports import SpoolPublicKey
+from relay.core.wire.mailkey import MailKeySealer
+from relay.spool.buffer import ContentBuffer
+from relay.spool.fingerprint import Fingerprint
+from relay.spool.intake_batch import Ahead, Arrival, Drop, Heartbeat, IntakeItem, write_batch
 from relay.store.base import Database
+from relay.store.files import total_octets
+from relay.store.repositories.messages import CLIENT, StoredMessage
+from relay.store.repositories.variants import ORIGINAL
+from relay.store.writer import GroupCommitWriter
+
+_LOG = logging.getLogger(__name__)
+_ADD_SIZE = 1024 * 1024
+_HEARTBEAT_SECONDS = 10.0
+_MOST_SPARE = 1024 * 1024 * 1024
 
 
 class SpoolIntake:
@@ -29,17 +49,181 @@ class SpoolIntake:
         reserve: int | None = None,
         max_batch: int = 64,
     ) -> None:
-        """`max_message` in octets; `reserve`: octets that intake leaves free, default 2 x max_message + 5 %."""
-        raise NotImplementedError
+        """`max_message` in octets; `reserve`: octets that intake leaves free, default 2 x max_message + 5 %.
+
+        Steps of waiting mail are written from the 5 % of the file system (at most 1 GiB) when the rest is gone.
+        """
+        self._db = db
+        self._spool_public = spool_public
+        self._sealer: MailKeySealer | None = None
+        self.hostname = hostname
+        self.tenant = tenant
+        self.max_message = max_message
+        spare = 0 if db.path is None else min(total_octets(db.path) // 20, _MOST_SPARE)
+        self._reserve = 2 * max_message + spare if reserve is None else reserve
+        self._spare = min(spare, self._reserve)
+        self.writer: GroupCommitWriter[IntakeItem, None] = GroupCommitWriter(
+            db, write_batch, name="intake", max_batch=max_batch
+        )
+        self._ahead: set[str] = set()
+        self._ahead_changed = threading.Condition()
+        self._closing = False
+        self._heart: threading.Thread | None = None
 
     def has_room(self, octets: int) -> bool:
         """See core.ports.Intake."""
-        raise NotImplementedError
+        try:
+            return self._db.free_space_ok(self._reserve + octets)
+        except OSError:
+            return False
 
-    def open(self, session: SessionInfo, envelope: Envelope) -> IncomingMessage:
+    def open(self, session: SessionInfo, envelope: Envelope) -> SpoolMessage:
         """See core.ports.Intake."""
-        raise NotImplementedError
+        if not envelope.recipients:
+            raise ValueError("a message has recipients")
+        return SpoolMessage(self, session, envelope)
 
     def close(self) -> None:
         """Finish what was submitted, stop the writer thread."""
-        raise NotImplementedError
+        with self._ahead_changed:
+            self._closing = True
+            self._ahead_changed.notify_all()
+        self.writer.close()
+
+    def key_sealer(self) -> MailKeySealer:
+        """Return the sealer for the newest epoch."""
+        public = self._spool_public()
+        if self._sealer is None or self._sealer.public != public:
+            self._sealer = MailKeySealer(public)
+        return self._sealer
+
+    def check_spare(self) -> None:
+        """Raise StorageFullError when only what the steps of waiting mail need is left."""
+        if not self._db.free_space_ok(self._spare):
+            raise StorageFullError("the spool's reserve is reached")
+
+    def submit(self, item: IntakeItem) -> Future[None]:
+        """Queue a write."""
+        return self.writer.submit(item)
+
+    def watch(self, message_id: str) -> None:
+        """Keep what was written ahead for a message alive while its client is slow."""
+        with self._ahead_changed:
+            self._ahead.add(message_id)
+            if self._heart is None:
+                self._heart = threading.Thread(target=self._beat, name="intake-heartbeat", daemon=True)
+                self._heart.start()
+            self._ahead_changed.notify_all()
+
+    def forget(self, message_id: str) -> None:
+        """End what `watch` began."""
+        with self._ahead_changed:
+            self._ahead.discard(message_id)
+
+    def _beat(self) -> None:
+        while True:
+            with self._ahead_changed:
+                while not self._ahead and not self._closing:
+                    self._ahead_changed.wait()
+                if not self._closing:
+                    self._ahead_changed.wait_for(lambda: self._closing, timeout=_HEARTBEAT_SECONDS)
+                if self._closing:
+                    return
+                watched = tuple(self._ahead)
+            if watched:
+                try:
+                    self.submit(Heartbeat(watched)).result()
+                except StorageError as error:
+                    _LOG.warning("heartbeat of intake failed", extra={"error_type": type(error).__name__})
+
+
+class SpoolMessage:
+    """core.ports.IncomingMessage. Used by one session at a time."""
+
+    def __init__(self, intake: SpoolIntake, session: SessionInfo, envelope: Envelope) -> None:
+        self._intake = intake
+        self._session = session
+        self._envelope = envelope
+        self._message_id = new_id()
+        key, self._wrapped = intake.key_sealer().make(self._message_id)
+        self._buffer: ContentBuffer | None = ContentBuffer(self._message_id, intake.tenant, key)
+        self._fingerprint = Fingerprint()
+        self._is_ahead = False
+
+    @property
+    def message_id(self) -> str:
+        """See core.ports.IncomingMessage."""
+        return self._message_id
+
+    async def write(self, data: bytes) -> None:
+        """See core.ports.IncomingMessage."""
+        if self._buffer is None:
+            raise StorageError("this message was committed or aborted")
+        with memoryview(data) as view:
+            for start in range(0, len(view), _ADD_SIZE):
+                self._buffer.add(view[start : start + _ADD_SIZE])
+                if not self._buffer.is_small:
+                    await self._seal_ahead(self._buffer)
+
+    async def commit(self) -> None:
+        """See core.ports.IncomingMessage."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is None:
+            raise StorageError("this message was committed or aborted")
+        self._intake.check_spare()
+        self._fingerprint.feed(buffer.peek())
+        arrival = Arrival(
+            message=self._message(buffer),
+            recipients=self._envelope.recipients,
+            key=self._wrapped,
+            is_ahead=self._is_ahead,
+            header_message_id=self._fingerprint.header_message_id,
+            client_sha256=self._fingerprint.digest(),
+            chunks=(*buffer.take_sealed(), buffer.seal_last(ORIGINAL)),
+        )
+        await asyncio.wrap_future(self._intake.submit(arrival))
+        self._intake.forget(self._message_id)
+
+    async def abort(self) -> None:
+        """See core.ports.IncomingMessage."""
+        self._buffer = None
+        self._intake.forget(self._message_id)
+        if self._is_ahead:
+            # A row that cannot be dropped now is swept within a minute.
+            with contextlib.suppress(Exception):
+                await asyncio.wrap_future(self._intake.submit(Drop(self._message_id)))
+
+    async def _seal_ahead(self, buffer: ContentBuffer) -> None:
+        buffer.seal_full(ORIGINAL, self._fingerprint.feed)
+        if not buffer.has_ahead:
+            return
+        self._intake.check_spare()
+        ahead = Ahead(self._message_id, self._intake.tenant, tuple(buffer.take_sealed()), is_first=not self._is_ahead)
+        self._is_ahead = True
+        self._intake.watch(self._message_id)
+        await asyncio.wrap_future(self._intake.submit(ahead))
+
+    def _message(self, buffer: ContentBuffer) -> StoredMessage:
+        session, envelope = self._session, self._envelope
+        return StoredMessage(
+            id=self._message_id,
+            tenant=self._intake.tenant,
+            received_at=0,
+            listener=session.listener,
+            side=session.side,
+            client_ip=session.client_ip,
+            helo=session.helo,
+            tls=session.tls,
+            login=session.login,
+            reverse_path=envelope.reverse_path,
+            dsn_ret=envelope.dsn_ret,
+            dsn_envid=envelope.dsn_envid,
+            body_type=envelope.body_type,
+            smtputf8=envelope.smtputf8,
+            requiretls=envelope.requiretls,
+            size=buffer.size,
+            sha256=buffer.sha256(),
+            origin=CLIENT,
+            cause=None,
+            shredded_at=None,
+        )

@@ -211,9 +211,12 @@ class Database:
             yield tx
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Tx]:
-        """Yield a reading transaction with one view of the data; it waits for no writer."""
-        with self._connected(is_reading=True) as tx:
+    def reading(self, *, snapshot: bool = False) -> Iterator[Tx]:
+        """Yield a reading transaction; it waits for no writer.
+
+        With `snapshot` all its queries see one view of the data (on SQLite they always do).
+        """
+        with self._connected(is_reading=True, snapshot=snapshot) as tx:
             yield tx
 
     def free_space_ok(self, reserve: int) -> bool:
@@ -235,15 +238,15 @@ class Database:
             self._writer.release()
 
     @contextlib.contextmanager
-    def _connected(self, *, is_reading: bool) -> Iterator[Tx]:
+    def _connected(self, *, is_reading: bool, snapshot: bool = False) -> Iterator[Tx]:
         with contextlib.ExitStack() as stack:
-            tx = self._begin(stack, is_reading=is_reading)
+            tx = self._begin(stack, is_reading=is_reading, snapshot=snapshot)
             yield tx
             # From here on the block has ended without an error: number its events, then commit.
             with _translated(tx.connection):
                 tx.finish()
 
-    def _begin(self, stack: contextlib.ExitStack, *, is_reading: bool) -> Tx:
+    def _begin(self, stack: contextlib.ExitStack, *, is_reading: bool, snapshot: bool) -> Tx:
         try:
             connection = self.engine.connect()
         except Exception as error:
@@ -255,6 +258,6 @@ class Database:
             connection = reading(connection)
         with _translated(connection):
             connection.begin()
-            if is_reading and self.dialect == "postgresql":
+            if snapshot and self.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         return Tx(self, connection)

@@ -20,6 +20,10 @@ class ConflictError(StorageError):
     """Somebody else wrote the same key first, or a reference does not exist. Nothing was written."""
 
 
+class StorageUnavailableError(StorageError):
+    """The database does not answer. What was being committed counts as not done."""
+
+
 class NotFoundError(LetterlockError):
     """There is no such row (any more)."""
 
@@ -40,7 +44,10 @@ _FULL_WORDS = ("database or disk is full", "no space left", "disk full")
 
 def is_lost_connection(error: BaseException) -> bool:
     """Tell whether a PostgreSQL connection is of no use after this error."""
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if isinstance(error, psycopg.InterfaceError):
+        return True
+    # Classes 53 (resources) and 40 (deadlock, serialisation) are OperationalErrors of a connection that lives on.
+    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "08").startswith(("53", "40", "55"))
 
 
 def translate_error(error: BaseException) -> LetterlockError:
@@ -57,6 +64,8 @@ def translate_error(error: BaseException) -> LetterlockError:
         return StorageFullError(f"storage: {cause}")
     if isinstance(cause, sqlite3.IntegrityError | psycopg.IntegrityError):
         return ConflictError(f"database: {cause}")
+    if is_lost_connection(cause) or isinstance(cause, exc.TimeoutError):
+        return StorageUnavailableError(f"database: {cause}")
     return StorageError(f"database: {cause}")
 
 

@@ -6,14 +6,21 @@ steps of copies) get a writer each, so that a failed insert never rolls back an 
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from relay.core.errors import LetterlockError, StorageError
 from relay.store.base import Database, Tx
+from relay.store.errors import StorageUnavailableError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_LOG = logging.getLogger(__name__)
 
 
 class GroupCommitWriter(Generic[Item, Result]):
@@ -27,18 +34,78 @@ class GroupCommitWriter(Generic[Item, Result]):
         name: str = "writer",
         max_batch: int = 64,
     ) -> None:
-        raise NotImplementedError
+        self._database = database
+        self._apply_batch = apply_batch
+        self._max_batch = max_batch
+        self._waiting: deque[tuple[Item, Future[Result]]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def submit(self, item: Item) -> Future[Result]:
         """Queue an item. The future is done after the durable commit, or holds the StorageError.
 
         Raises StorageError when the writer was closed.
         """
-        raise NotImplementedError
+        future: Future[Result] = Future()
+        with self._changed:
+            if self._closing:
+                raise StorageError("the writer was closed")
+            self._waiting.append((item, future))
+            if len(self._waiting) == 1:
+                self._changed.notify()
+        return future
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued, then stop. What could not be written in time fails with StorageError."""
-        raise NotImplementedError
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        with self._changed:
+            left = list(self._waiting)
+            self._waiting.clear()
+        for _, future in left:
+            _fail(future, StorageError("the writer was closed before this was written"))
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+            if not batch:
+                return
+            # A future that its owner cancelled is not written; from here on it cannot be cancelled any more.
+            self._write([entry for entry in batch if entry[1].set_running_or_notify_cancel()])
+
+    def _write(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+        if not batch:
+            return
+        try:
+            with self._database.transaction() as tx:
+                results = self._apply_batch(tx, [item for item, _ in batch])
+                if len(results) != len(batch):
+                    raise StorageError("a batch gave another number of results than items")
+        except Exception as error:  # whatever it is belongs to those who wait
+            if len(batch) == 1 or isinstance(error, StorageUnavailableError):
+                # With the database away, trying each item would only make everybody wait longer.
+                for _, future in batch:
+                    _fail(future, error)
+                return
+            for entry in batch:
+                self._write([entry])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+
+
+def _fail(future: Future[Result], error: Exception) -> None:
+    if not isinstance(error, LetterlockError):
+        _LOG.error("write failed", extra={"error_type": type(error).__name__})
+    if not future.done():
+        future.set_exception(error)
 
 
 def call_each(tx: Tx, items: Sequence[Callable[[Tx], Result]]) -> list[Result]:

@@ -74,7 +74,7 @@ def verify(db: Database) -> list[Finding]:
     """
     findings: list[Finding] = []
     anchored: dict[tuple[str, int], set[str]] = {}
-    with db.reading() as tx:
+    with db.reading(snapshot=True) as tx:
         for chain in (row[0] for row in tx.fetch_all("SELECT DISTINCT chain FROM event ORDER BY chain")):
             findings += _verify_chain(tx, str(chain), anchored)
         findings += _verify_anchors(tx, anchored)

@@ -58,6 +58,7 @@ class StoredMessage:
 
 
 MESSAGE_COLUMNS = tuple(StoredMessage.__dataclass_fields__)
+_SIDE, _BODY_TYPE = MESSAGE_COLUMNS.index("side"), MESSAGE_COLUMNS.index("body_type")
 SELECT_COLUMNS = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
 INSERT_MESSAGE = insert_sql("message", MESSAGE_COLUMNS)
 INSERT_KEY = insert_sql("mail_key", ("message_id", "tenant", "epoch", "suite", "data"))
@@ -76,7 +77,9 @@ def message_from_row(row: Sequence[Any]) -> StoredMessage:
 
 def message_row(message: StoredMessage) -> tuple[Any, ...]:
     """Return the parameters of INSERT_MESSAGE."""
-    return tuple(getattr(message, name) for name in MESSAGE_COLUMNS)
+    values = [getattr(message, name) for name in MESSAGE_COLUMNS]
+    values[_SIDE], values[_BODY_TYPE] = message.side.value, message.body_type.value
+    return tuple(values)
 
 
 def key_row(message_id: str, tenant: str, key: WrappedMailKey) -> tuple[Any, ...]:

@@ -31,5 +31,6 @@ def note_seen(tx: Tx, tenant: str, entries: Sequence[tuple[str, str]]) -> dict[s
             [tenant, now - KEEP_MS, *digests],
         )
         earlier.update((row[0], row[1]) for row in rows)
-    tx.run_many(_INSERT, [(tenant, digest, message_id, now) for digest, message_id in entries])
+    # Sorted, so that two nodes which insert the same rows wait for each other and do not deadlock.
+    tx.run_many(_INSERT, [(tenant, digest, message_id, now) for digest, message_id in sorted(entries)])
     return earlier

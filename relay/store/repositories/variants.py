@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from relay.store.base import Tx
 from relay.store.errors import NotFoundError
+from relay.store.repositories.messages import StoredMessage
 
 ORIGINAL = 0
 
@@ -38,6 +40,25 @@ def get_variant(tx: Tx, message_id: str, number: int) -> StoredVariant:
         if row is not None:
             return StoredVariant(message_id, number, row[0], row[1], int(row[2]), row[3])
     raise NotFoundError(f"message {message_id}: no variant {number}")
+
+
+def original_of(message: StoredMessage) -> StoredVariant:
+    """Return number 0, the mail as received."""
+    return StoredVariant(message.id, ORIGINAL, "original", message.reverse_path, message.size, None)
+
+
+def fetch_variants(tx: Tx, messages: Mapping[str, StoredMessage]) -> dict[tuple[str, int], StoredVariant]:
+    """Return all variants of these messages, the originals too, by message id and number."""
+    found = {(message.id, ORIGINAL): original_of(message) for message in messages.values()}
+    if messages:
+        marks = ", ".join("?" * len(messages))
+        rows = tx.fetch_all(
+            "SELECT message_id, number, kind, reverse_path, size, body_offset FROM variant"  # noqa: S608
+            f" WHERE message_id IN ({marks})",
+            list(messages),
+        )
+        found.update(((row[0], int(row[1])), StoredVariant(*row)) for row in rows)
+    return found
 
 
 def variants_of(tx: Tx, message_id: str) -> list[StoredVariant]:
