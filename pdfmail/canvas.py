@@ -20,6 +20,8 @@ PAGE_HEIGHT = 841.89
 MARGIN = 56.693
 """20 mm."""
 TEXT_WIDTH = PAGE_WIDTH - 2 * MARGIN
+FOOT_LINE = 50.0
+"""Height of the line above the foot."""
 
 _CURVE = 0.5523
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .artwork import LOGO_MAX_HEIGHT, PANEL_TOP
 from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH
 from .document import BODY_BOTTOM, BODY_TOP, DocumentDraft
 from .structure import StructNode
@@ -17,9 +18,7 @@ from .template import (
     COVER_TEXT_WIDTH,
     COVER_TITLE_SIZE,
     COVER_TITLE_WIDTH,
-    LOGO_MAX_HEIGHT,
     PANEL_PAD,
-    PANEL_TOP,
 )
 from .typeset import Place, cut_text, draw_lines, measure_text, wrap_text
 

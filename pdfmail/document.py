@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from .canvas import MARGIN, PAGE_WIDTH, TEXT_WIDTH, PageCanvas
+from .canvas import FOOT_LINE, MARGIN, PAGE_WIDTH, TEXT_WIDTH, PageCanvas
 from .container import PdfFile, literal
 from .fonts import Face
 from .frozen import thaw
@@ -22,7 +22,6 @@ from .template import Template
 from .typeset import cut_text, measure_text
 
 FOOT_BASE = 34.0
-FOOT_LINE = 50.0
 HEAD_BASE = 800.0
 BODY_TOP = 772.0
 BODY_BOTTOM = 70.0

@@ -249,9 +249,7 @@ def _load(resource: str, path: Path, characters: Iterable[str]) -> Face:
     from fontTools.subset import Options, Subsetter
     from fontTools.ttLib import TTFont
 
-    font: Any = TTFont(path, lazy=True)
-    present = set(font.getBestCmap())
-    codes = sorted({ord(character) for character in characters} & present)
+    wanted = {ord(character) for character in characters}
     options: Any = Options()
     options.hinting = False
     options.layout_features = []
@@ -260,19 +258,19 @@ def _load(resource: str, path: Path, characters: Iterable[str]) -> Face:
     options.glyph_names = False
     options.legacy_kern = False
     options.drop_tables += ["GSUB", "GPOS", "GDEF", "DSIG", "OS/2", "STAT", "meta", "FFTM"]
-    cap_height = getattr(font["OS/2"], "sCapHeight", 0)
-    weight = font["OS/2"].usWeightClass
     subsetter: Any = Subsetter(options)
-    subsetter.populate(unicodes=codes)
-    subsetter.subset(font)
-    glyphs = {chr(code): font.getGlyphID(name) for code, name in font.getBestCmap().items()}
-    metrics = _measure(font, cap_height, weight)
-    for table in ("cmap", "post", "name"):
-        # Identity-H needs none of them in the file (9.9, table 126).
-        if table in font:
-            del font[table]
     buffer = io.BytesIO()
-    font.save(buffer)
+    with TTFont(path, lazy=True) as font:
+        subsetter.populate(unicodes=sorted(wanted & set(font.getBestCmap())))
+        cap_height, weight = getattr(font["OS/2"], "sCapHeight", 0), font["OS/2"].usWeightClass
+        subsetter.subset(font)
+        glyphs = {chr(code): font.getGlyphID(name) for code, name in font.getBestCmap().items()}
+        metrics = _measure(font, cap_height, weight)
+        for table in ("cmap", "post", "name"):
+            # Identity-H needs none of them in the file (9.9, table 126).
+            if table in font:
+                del font[table]
+        font.save(buffer)
     return Face(resource, f"LLTEXT+{path.stem}", buffer.getvalue(), glyphs, metrics)
 
 

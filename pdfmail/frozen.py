@@ -34,12 +34,16 @@ class FrozenObject:
 
 
 class Freezer:
-    """Freezes objects of one open pikepdf document, which must stay open meanwhile."""
+    """Freezes objects of open pikepdf documents, one after the other."""
 
     def __init__(self) -> None:
         self._frozen: list[FrozenObject | None] = []
         self._known: dict[tuple[int, int], int] = {}
         self._waiting: list[tuple[int, Any]] = []
+
+    def begin_document(self) -> None:
+        """Object numbers now mean those of another document."""
+        self._known.clear()
 
     def freeze(self, value: Any) -> int:
         """Take an indirect object, with all it refers to; return its index in the bundle."""

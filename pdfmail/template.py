@@ -1,36 +1,25 @@
 """The corporate design of one brand in one language, built once and kept.
 
-Artwork and logo are drawn with reportlab and kept as form XObjects; texts are the brand's and ours, never a mail's. The
-texts themselves are set by the text writer in the one embedded font, so that they can be tagged. A template holds
-octets ready to be written into any number of documents.
-
-Sources: ISO 32000-1:2008 section 8.10 (form XObjects). Colours and measures: docs/pdf.md.
+Artwork and logo become form XObjects; texts are the brand's and ours, never a mail's, and are set by the text writer in
+the one embedded font, so that they can be tagged. A template holds octets ready to be written into any number of
+documents. Measures and colours: docs/pdf.md.
 """
 
 from __future__ import annotations
 
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH, Colour, TextStyle, parse_colour
+from .artwork import LINE_COLOUR, Artwork, draw_artwork, lighten_colour
+from .canvas import TEXT_WIDTH, Colour, TextStyle, parse_colour
 from .errors import BrandError
 from .fonts import FONT_DIRECTORIES, Face, FontObjects, FontSet, load_bold, load_fonts
-from .frozen import Freezer, FrozenObject
 from .model import Brand
 from .typeset import fit_text
 from .wording import Wording, choose_wording
 
-LINE_COLOUR = "#d5dce2"
-TINT_COLOUR = "#e2f0f1"
-_PETROL = "#0e5a63"
-
-LOGO_MAX_WIDTH = 170.0
-LOGO_MAX_HEIGHT = 46.0
-PANEL_TOP = PAGE_HEIGHT - 108
 PANEL_PAD = 22.0
 COVER_TITLE_WIDTH = TEXT_WIDTH - 2 * PANEL_PAD - 50
 COVER_TEXT_WIDTH = TEXT_WIDTH - 2 * PANEL_PAD - 20
@@ -38,11 +27,8 @@ COVER_TITLE_SIZE = 21.0
 COVER_TEXT_SIZE = 10.5
 COVER_LEADING = 15.0
 
-_LOGO_PIXELS = 1000
-_LOGO_OCTETS = 2_000_000
 _MAX_TEMPLATES = 64
 _MAX_FITTED = 200
-_PREAMBLE = b"BT /F1 12 Tf 14.4 TL ET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +66,6 @@ class Styles:
     button: TextStyle
     address: TextStyle
     code: TextStyle
-
-
-@dataclass(frozen=True, slots=True)
-class Artwork:
-    """Form XObjects by index in `bundle`, and measures in points."""
-
-    bundle: tuple[FrozenObject, ...]
-    cover: int
-    last: int
-    logo: int | None
-    logo_width: float
-    logo_height: float
-    """Size of the logo as drawn."""
-    panel_height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +147,7 @@ class TemplateCache:
             palette=palette,
             fonts=fonts,
             bold=bold,
-            artwork=_draw_artwork(brand, height),
+            artwork=draw_artwork(brand, height),
             font_objects={**self._objects, bold.resource: bold.objects()},
             styles=styles,
         )
@@ -195,7 +167,7 @@ def _read_palette(brand: Brand) -> Palette:
             text=parse_colour(brand.text),
             quiet=parse_colour(brand.quiet),
             line=parse_colour(LINE_COLOUR),
-            tint=parse_colour(_lighten(brand.accent)),
+            tint=parse_colour(lighten_colour(brand.accent)),
         )
     except ValueError as error:
         raise BrandError(f"brand {brand.name}: {error}") from error
@@ -224,132 +196,3 @@ def _make_styles(fonts: FontSet, bold: Face, palette: Palette) -> Styles:
         address=TextStyle(bold, 10.5, palette.accent),
         code=TextStyle(fonts.mono, 13, palette.text),
     )
-
-
-def _lighten(colour: str) -> str:
-    """Return the tint that goes with an accent: the shipped one, or 88 % towards white."""
-    if colour.lower() == _PETROL:
-        return TINT_COLOUR
-    return "#" + "".join(f"{255 - round((255 - int(colour[i : i + 2], 16)) * 0.12):02x}" for i in (1, 3, 5))
-
-
-def _draw_artwork(brand: Brand, panel_height: float) -> Artwork:
-    # Slow imports, needed only while a template is built.
-    import pikepdf
-
-    freezer_pages: list[int] = []
-    freezer = Freezer()
-    with pikepdf.open(io.BytesIO(_draw_pages(brand, panel_height))) as drawn:
-        for page in drawn.pages:
-            form = page.as_form_xobject()
-            content = bytes(form.read_bytes()).replace(_PREAMBLE, b"")
-            # reportlab always names Helvetica, which nothing here uses.
-            form.Resources = pikepdf.Dictionary()
-            form.write(content)
-            freezer_pages.append(freezer.freeze(drawn.make_indirect(form)))
-    logo, width, height = None, 0.0, 0.0
-    if brand.logo is not None:
-        bundle_start = freezer.bundle()
-        with pikepdf.open(io.BytesIO(_logo_page(brand, brand.logo))) as document:
-            logo_freezer = Freezer()
-            page = document.pages[0]
-            form = document.make_indirect(page.as_form_xobject())
-            if brand.logo[:5] != b"%PDF-":
-                form.write(bytes(form.read_bytes()).replace(_PREAMBLE, b""))
-                if "/Font" in form.Resources:
-                    del form.Resources["/Font"]
-            box = [float(value) for value in page.mediabox]
-            width, height = _fit(box[2] - box[0], box[3] - box[1])
-            scale = width / (box[2] - box[0])
-            form.Matrix = pikepdf.Array([scale, 0, 0, scale, -box[0] * scale, -box[1] * scale])
-            logo = logo_freezer.freeze(form) + len(bundle_start)
-            shift = len(bundle_start)
-            moved = tuple(
-                FrozenObject(item.parts, tuple(ref + shift for ref in item.refs), item.data)
-                for item in logo_freezer.bundle()
-            )
-            bundle = bundle_start + moved
-    else:
-        bundle = freezer.bundle()
-    return Artwork(bundle, freezer_pages[0], freezer_pages[1], logo, width, height, panel_height)
-
-
-def _fit(width: float, height: float) -> tuple[float, float]:
-    if width <= 0 or height <= 0:
-        raise BrandError("the logo has no size")
-    scale = min(LOGO_MAX_WIDTH / width, LOGO_MAX_HEIGHT / height)
-    return width * scale, height * scale
-
-
-def _draw_pages(brand: Brand, panel_height: float) -> bytes:
-    """Draw the artwork of cover and last page, one page each."""
-    from reportlab.lib.colors import HexColor
-    from reportlab.pdfgen.canvas import Canvas
-
-    buffer = io.BytesIO()
-    canvas: Any = Canvas(buffer, pagesize=(PAGE_WIDTH, PAGE_HEIGHT), pageCompression=0)
-    tint = _lighten(brand.accent)
-    for page in ("cover", "last"):
-        canvas.setFillColor(HexColor(brand.accent))
-        canvas.rect(0, PAGE_HEIGHT - 8, PAGE_WIDTH, 8, stroke=0, fill=1)
-        if page == "cover":
-            canvas.setFillColor(HexColor(tint))
-            canvas.roundRect(MARGIN, PANEL_TOP - panel_height, TEXT_WIDTH, panel_height, 8, stroke=0, fill=1)
-            canvas.setFillColor(HexColor(brand.accent))
-            canvas.roundRect(MARGIN, PANEL_TOP - panel_height, 5, panel_height, 2.5, stroke=0, fill=1)
-            _draw_padlock(canvas, brand, PAGE_WIDTH - MARGIN - 44, PANEL_TOP - 54)
-        canvas.setStrokeColor(HexColor(LINE_COLOUR))
-        canvas.setLineWidth(0.6)
-        canvas.line(MARGIN, 50, PAGE_WIDTH - MARGIN, 50)
-        canvas.showPage()
-    canvas.save()
-    return buffer.getvalue()
-
-
-def _draw_padlock(canvas: Any, brand: Brand, x: float, y: float) -> None:
-    """Draw a small closed padlock, 24 points wide."""
-    from reportlab.lib.colors import HexColor
-
-    canvas.setStrokeColor(HexColor(brand.accent))
-    canvas.setLineWidth(3)
-    path = canvas.beginPath()
-    path.moveTo(x + 5, y + 16)
-    path.lineTo(x + 5, y + 22)
-    path.curveTo(x + 5, y + 31.5, x + 19, y + 31.5, x + 19, y + 22)
-    path.lineTo(x + 19, y + 16)
-    canvas.drawPath(path, stroke=1, fill=0)
-    canvas.setFillColor(HexColor(brand.accent))
-    canvas.roundRect(x, y - 2, 24, 19, 3.5, stroke=0, fill=1)
-    canvas.setFillColor(HexColor("#ffffff"))
-    canvas.circle(x + 12, y + 9, 2.4, stroke=0, fill=1)
-    canvas.rect(x + 11, y + 3, 2, 5, stroke=0, fill=1)
-
-
-def _logo_page(brand: Brand, logo: bytes) -> bytes:
-    """Return a PDF whose first page is the logo. Raises BrandError when it is none."""
-    if logo[:5] == b"%PDF-":
-        return logo
-    from PIL import Image
-    from reportlab.lib.utils import ImageReader
-    from reportlab.pdfgen.canvas import Canvas
-
-    if len(logo) > _LOGO_OCTETS:
-        raise BrandError(f"brand {brand.name}: the logo is larger than {_LOGO_OCTETS // 1000} kB")
-    try:
-        with Image.open(io.BytesIO(logo), formats=("PNG", "JPEG")) as picture:
-            size, kind = picture.size, picture.format
-            if kind == "PNG" or max(size) > _LOGO_PIXELS:
-                # Palettes and 16 bits become plain colours; more pixels than a printer sees only cost octets.
-                plain = picture.convert("RGBA" if kind == "PNG" else "RGB")
-                plain.thumbnail((_LOGO_PIXELS, _LOGO_PIXELS))
-                buffer = io.BytesIO()
-                plain.save(buffer, "PNG" if kind == "PNG" else "JPEG")
-                logo, size = buffer.getvalue(), plain.size
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BrandError(f"brand {brand.name}: the logo is no PNG, JPEG or PDF") from error
-    page = io.BytesIO()
-    canvas: Any = Canvas(page, pagesize=size, pageCompression=0)
-    canvas.drawImage(ImageReader(io.BytesIO(logo)), 0, 0, size[0], size[1], mask="auto")
-    canvas.showPage()
-    canvas.save()
-    return page.getvalue()
