@@ -157,10 +157,7 @@ def _describe_options(action: Action) -> Iterator[str]:
 def _describe_terminal(action: Action) -> str:
     if action.kind is ActionKind.FORWARD:
         return f"forward to {', '.join(action.to)}"
-    if action.kind is ActionKind.PROTECT:
-        words = f"protect by {', then '.join(action.methods)}"
-    else:
-        words = action.kind.value
+    words = f"protect by {', then '.join(action.methods)}" if action.methods else action.kind.value
     options = ", ".join(_describe_options(action))
     return f"{words} ({options})" if options else words
 
