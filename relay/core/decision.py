@@ -35,6 +35,7 @@ class Reason(StrEnum):
     NOT_YET_POSSIBLE = "not-yet-possible"
     TOO_LARGE = "too-large"
     SYSTEM = "system"
+    OPERATOR = "operator"
     LOOP = "loop"
     SPECIAL_MAIL = "special-mail"
     """A switch for DSNs, read receipts, automatic answers, invitations, lists."""

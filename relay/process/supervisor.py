@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from relay.log import Log
 from relay.process.life import READY_FD
@@ -60,6 +61,8 @@ class Supervisor:
 
     specs: Sequence[ProcessSpec]
     environment: Mapping[str, str] = field(default_factory=dict)
+    error_log: TextIO | None = None
+    """Where the processes' stderr goes; None keeps this process's own."""
     _running: list[_Running] = field(default_factory=list)
 
     def start(self) -> None:
@@ -81,6 +84,7 @@ class Supervisor:
             env=environment,
             pass_fds=(writing,),
             stdin=subprocess.DEVNULL,
+            stderr=self.error_log,
             start_new_session=True,
         )
         os.close(writing)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pdfmail.errors import PdfMailError
 from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailContent, PdfOptions, PdfReport
@@ -57,7 +57,8 @@ def protect_pdf(
 
     Raises ProtectionError when it could not be made or the guard was not content; what was written is then worthless.
     """
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(temporary_dir)) as file:
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(temporary_dir)) as spooled:
+        file = cast("BinaryIO", spooled)
         report = _write(job, message_eml(job.parsed, job.subject), renderer, file)
         if report.body == "notice":
             # The pages cannot show the body: then it must be whole in the embedded message.

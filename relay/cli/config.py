@@ -1,0 +1,95 @@
+"""`letterlock init`, `letterlock config check`."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from relay.cli.exits import CommandError
+from relay.cli.options import read_settings, terminal_actor
+
+
+def add(nouns: Any) -> None:
+    """Add the commands."""
+    init = nouns.add_parser("init", help="write a complete, working installation into a new folder")
+    init.add_argument("directory", type=Path)
+    init.add_argument("--domain", default="bank.example", help="the organisation's mail domain")
+    init.add_argument("--name", default="Example Bank", help="the organisation's name as partners read it")
+    init.add_argument("--hostname", default=None, help="this gateway's host name (default: gateway.DOMAIN)")
+    init.add_argument("--inside-hop", metavar="HOST:PORT", help="where mail to the inside goes")
+    init.add_argument("--outside-hop", metavar="HOST:PORT", help="where mail to the outside goes, mostly a Postfix")
+    init.add_argument("--health-port", type=int, default=2580)
+    init.set_defaults(run=run_init)
+    config = nouns.add_parser("config", help="look at the settings of this host")
+    verbs = config.add_subparsers(metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="check settings, token, database and documents")
+    check.set_defaults(run=run_check)
+
+
+def _hop(text: str | None, key: str) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise CommandError(f"--{key} must be HOST:PORT, for instance mail.bank.example:25")
+    return host, int(port)
+
+
+def run_init(options: argparse.Namespace) -> int:
+    """Write the installation and say what to do next."""
+    from relay.cli.installation import HostChoices, create_installation
+    from relay.core.documents.routes import HopSide, RoutesDocument
+    from relay.core.documents.shipped import shipped_organisation
+
+    organisation = shipped_organisation(options.domain, options.name)
+    inside, outside = _hop(options.inside_hop, "inside-hop"), _hop(options.outside_hop, "outside-hop")
+    routes = []
+    for route in organisation.routes.routes:
+        target = inside if route.hop is HopSide.INSIDE else outside
+        routes.append(replace(route, host=target[0], port=target[1]) if target else route)
+    organisation = replace(organisation, routes=RoutesDocument(tuple(routes)))
+    choices = HostChoices(options.hostname or f"gateway.{options.domain}", options.health_port)
+    settings = create_installation(options.directory, choices, organisation, terminal_actor())
+    sys.stdout.write(
+        f"Written: {settings.path}\n"
+        f"Check it:            letterlock --config {options.directory} config check\n"
+        f"Run it:              letterlock --config {options.directory} serve\n"
+        f"Listeners, routes:   letterlock --config {options.directory} org show listeners | routes\n"
+        f"Keep {settings.keys.pin_file} and {settings.keys.directory} safe: whoever has both opens stored passwords.\n"
+    )
+    return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Check everything that can be checked without starting; every problem is one line with its fix."""
+    from relay.keystore.pin import read_pin_file
+    from relay.keystore.public import SpoolPublicFile
+    from relay.organisation import CurrentOrganisation
+    from relay.policy.lint import lint_organisation, render_findings
+    from relay.wiring import open_database
+    from relay.wiring.intake import make_smtpd_config
+
+    settings = read_settings(options)
+    read_pin_file(settings.keys.pin_file)
+    SpoolPublicFile(settings.keys.public_file).current()
+    database = open_database(settings, "config-check")
+    try:
+        organisation = CurrentOrganisation(database, settings.host.tenant)()
+    finally:
+        database.close()
+    config = make_smtpd_config(settings, organisation)
+    for route in organisation.routes.routes:
+        try:
+            socket.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
+        except OSError:
+            sys.stdout.write(f"warning: routes: {route.host} has no address now; mail for {route.pattern} would wait\n")
+    findings = lint_organisation(organisation)
+    if findings:
+        sys.stdout.write(render_findings(findings) + "\n")
+    listening = ", ".join(f"{one.name} {one.host}:{one.port}" for one in config.listeners)
+    sys.stdout.write(f"{settings.path}: good. Database: good. Documents: good. Listeners: {listening}\n")
+    return 0

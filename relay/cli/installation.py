@@ -1,0 +1,107 @@
+"""Making an installation: settings file, secrets, token, database, the organisation's first documents."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from relay.cli.exits import EX_CANTCREAT, CommandError
+from relay.core.documents.organisation import Organisation
+from relay.core.ports import Actor, Event
+from relay.keystore.pin import create_pin_file, read_pin_file
+from relay.keystore.software import SoftwareToken
+from relay.resources import templates_folder
+from relay.scheduler.jobs import EPOCH_BEGUN
+from relay.settings import Settings, load_settings
+from relay.store.base import Tx
+from relay.store.migrate import upgrade
+from relay.store.repositories.configuration import put_active
+from relay.store.repositories.tenants import ensure_tenant
+from relay.wiring import make_clock, open_database
+
+SETTINGS_FILE = "letterlock.toml"
+_TEST_CLOCK = """
+[test]
+# Moves the clock of all processes by so many seconds. For tests only.
+clock_offset_file = "run/clock.offset"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HostChoices:
+    """What the settings file is written from."""
+
+    hostname: str
+    health_port: int = 0
+    portal_url: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    test_clock: bool = False
+
+
+def create_installation(directory: Path, choices: HostChoices, organisation: Organisation, actor: Actor) -> Settings:
+    """Make a complete, working installation in a new or empty directory and return its settings.
+
+    Raises CommandError when the directory holds anything, ConfigurationError, StorageError, KeyStoreError.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise CommandError(
+            f"{directory} is not empty, and nothing is overwritten. Choose another folder, or empty it", EX_CANTCREAT
+        )
+    organisation.check()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = directory / SETTINGS_FILE
+        _write_private(path, _settings_text(choices))
+    except OSError as error:
+        raise CommandError(f"{directory} cannot be written ({error.strerror})", EX_CANTCREAT) from error
+    settings = load_settings(path)
+    for folder in (settings.state_dir, settings.run_dir):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_pin_file(settings.keys.pin_file)
+    clock = make_clock(settings)
+    with SoftwareToken.create(
+        settings.keys.directory, read_pin_file(settings.keys.pin_file), clock, settings.keys.public_file
+    ) as token:
+        epoch = token.spool_public_key().epoch
+    upgrade(settings.database_url)
+    database = open_database(settings, "init")
+    try:
+        with database.transaction() as tx:
+            own = organisation.domains.domains[0]
+            name = organisation.brands.find(own.brand).organisation
+            ensure_tenant(tx, settings.host.tenant, name, actor)
+            put_documents(tx, settings.host.tenant, organisation, actor)
+            tx.append_event(Event(EPOCH_BEGUN, actor, settings.host.tenant, detail={"epoch": epoch}))
+    finally:
+        database.close()
+    return settings
+
+
+def put_documents(tx: Tx, tenant: str, organisation: Organisation, actor: Actor) -> None:
+    """Make every document of the organisation the active one."""
+    for kind, document in organisation.documents().items():
+        put_active(tx, tenant, kind, json.dumps(document.to_json(), ensure_ascii=False, indent=1), actor)
+
+
+def _settings_text(choices: HostChoices) -> str:
+    template = Template((templates_folder() / "host" / SETTINGS_FILE).read_text("utf-8"))
+    tls = '# certificate = "tls/fullchain.pem"\n# key = "tls/privkey.pem"'
+    if choices.certificate and choices.key:
+        tls = f"certificate = {json.dumps(choices.certificate)}\nkey = {json.dumps(choices.key)}"
+    portal = '# url = "https://portal.example"'
+    if choices.portal_url:
+        portal = f"url = {json.dumps(choices.portal_url)}"
+    text = template.substitute(hostname=choices.hostname, health_port=choices.health_port, tls=tls, portal=portal)
+    if choices.test_clock:
+        text += _TEST_CLOCK
+    return text
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

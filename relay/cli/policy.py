@@ -1,0 +1,89 @@
+"""`letterlock policy`: explain what would happen to a mail, and look for rules that are not meant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from relay.cli.exits import EX_DATAERR, EX_NOINPUT, CommandError
+from relay.cli.options import open_inside
+
+
+def add(nouns: Any) -> None:
+    """Add the commands."""
+    policy = nouns.add_parser("policy", help="explain decisions, check the policy")
+    verbs = policy.add_subparsers(metavar="VERB", required=True)
+    explain = verbs.add_parser("explain", help="say what would happen to a mail, rule by rule; nothing is sent")
+    explain.add_argument("file", type=Path, metavar="FILE.eml")
+    explain.add_argument("--from", dest="sender", required=True, metavar="ADDRESS", help="MAIL FROM; <> for none")
+    explain.add_argument("--to", dest="recipients", required=True, action="append", metavar="ADDRESS")
+    explain.add_argument("--listener", help="name of the listener it would come in by; default: the inside one")
+    explain.set_defaults(run=run_explain)
+    lint = verbs.add_parser("lint", help="find rules that fail open or can never be reached")
+    lint.set_defaults(run=run_lint)
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Explain for each recipient."""
+    from relay.core.envelope import SessionInfo, Side
+    from relay.message.loops import check_loop
+    from relay.message.parse import parse_message
+    from relay.organisation import CurrentOrganisation
+    from relay.policy.explain import explain, render_explanation
+    from relay.policy.facts import PartnerFacts, gather_facts, gather_recipient
+    from relay.policy.ruleset import compile_ruleset
+    from relay.store.repositories.partners import find_partner
+
+    with open_inside(options) as (settings, database):
+        organisation = CurrentOrganisation(database, settings.host.tenant)()
+        listener = (
+            organisation.listeners.find(options.listener)
+            if options.listener
+            else next((one for one in organisation.listeners.listeners if one.side is Side.INSIDE), None)
+        )
+        if listener is None:
+            names = ", ".join(one.name for one in organisation.listeners.listeners)
+            raise CommandError(f"there is no such listener. Use one of: {names}")
+        ruleset = compile_ruleset(organisation)
+        try:
+            stream = options.file.open("rb")
+        except OSError as error:
+            raise CommandError(f"{options.file} cannot be read ({error.strerror})", EX_NOINPUT) from error
+        with stream:
+            parsed = parse_message(stream)
+            found = ruleset.keyword_table.find(parsed.subject)
+            loop = check_loop(parsed.fields, settings.host.hostname)
+            facts = gather_facts(
+                parsed,
+                reverse_path=options.sender.strip("<>"),
+                session=SessionInfo(listener.name, listener.side, "127.0.0.1", "localhost"),
+                organisation=organisation,
+                time_ms=database.clock.now_ms(),
+                keywords=found.found,
+                received_count=loop.received,
+                is_loop=loop.is_loop,
+            )
+        for address in options.recipients:
+            recipient = gather_recipient(address, organisation=organisation)
+            with database.reading() as tx:
+                partner = find_partner(tx, settings.host.tenant, recipient.address)
+            known = PartnerFacts(partner.pdf_cipher or None, partner.size_limit, partner.language) if partner else None
+            recipient = gather_recipient(address, organisation=organisation, partner=known)
+            sys.stdout.write(render_explanation(explain(facts, recipient, ruleset)) + "\n")
+    return 0
+
+
+def run_lint(options: argparse.Namespace) -> int:
+    """Print findings; 65 when there are any."""
+    from relay.organisation import CurrentOrganisation
+    from relay.policy.lint import lint_organisation, render_findings
+
+    with open_inside(options) as (settings, database):
+        findings = lint_organisation(CurrentOrganisation(database, settings.host.tenant)())
+    if not findings:
+        sys.stdout.write("Nothing found.\n")
+        return 0
+    sys.stdout.write(render_findings(findings) + "\n")
+    return EX_DATAERR

@@ -1,0 +1,235 @@
+"""The demo: an installation of "Example Bank" on loopback, production's processes, and a catcher for what leaves.
+
+Ports from the base on: +0 SMTP from inside, +1 SMTP as from the Internet, +2 and +3 portal and link (to come), +4 page,
++5 console (to come), +6 submission, +7 health. The hops to the catcher take free ports of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from relay.cli.exits import EX_UNAVAILABLE, CommandError, complain
+from relay.cli.installation import SETTINGS_FILE, HostChoices, create_installation, put_documents
+from relay.core.documents.organisation import Organisation
+from relay.core.documents.sample import SamplePorts, sample_organisation
+from relay.core.errors import ConfigurationError
+from relay.core.ports import Actor
+from relay.demo.catcher import serve_catcher
+from relay.demo.page import DemoLinks, create_app, make_page_server
+from relay.demo.samples import make_sample
+from relay.log import configure_logging
+from relay.process.health import HealthPage, gather_health
+from relay.process.life import stop_on_signals
+from relay.process.supervisor import ProcessSpec, StartError, Supervisor
+from relay.settings import Settings, load_settings
+
+HOST = "127.0.0.1"
+_ACTOR = Actor("operator", "demo")
+LOGIN_NAME, LOGIN_PASSWORD = "anna.keller", "demo-only-password"
+ANNA = "anna.keller@bank.example"
+
+
+def run_demo(state: Path, base_port: int, *, send_sample: bool) -> int:
+    """Run until SIGINT or SIGTERM. Returns the exit code."""
+    from relay.cli.processes import INSIDE
+
+    if not 1024 <= base_port <= 65528:
+        raise CommandError("--base-port must be from 1024 to 65528")
+    state = state.resolve()
+    stop = stop_on_signals()
+    with ExitStack() as stack:
+        hops = {name: stack.enter_context(_listen(0)) for name in ("inside", "outside")}
+        page_socket = stack.enter_context(_listen(base_port + 4))
+        for offset in (0, 1, 6, 7):
+            _check_free(base_port + offset)
+        is_new = not (state / "inside" / SETTINGS_FILE).exists()
+        settings = _install(state, base_port, {name: sock.getsockname()[1] for name, sock in hops.items()})
+        log = stack.enter_context((state / "log.jsonl").open("a", encoding="utf-8"))
+        configure_logging("demo", settings.log_level, log)
+        stack.callback(_serve_catcher(state / "outbox", hops))
+        stack.callback(_serve_page(state / "outbox", page_socket, base_port))
+        command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
+        supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in INSIDE], error_log=log)
+        _say("Starting ...")
+        try:
+            supervisor.start()
+        except StartError as error:
+            last = _last_words(state / "log.jsonl")
+            complain(f"{error.name} could not start: {last}")
+            return error.exit_code or EX_UNAVAILABLE
+        try:
+            health = HealthPage(HOST, base_port + 7, lambda: gather_health(settings.run_dir, INSIDE))
+            stack.callback(health.close)
+            if send_sample and is_new:
+                _send_sample(base_port)
+            _explain(state, base_port, sample_sent=send_sample and is_new)
+            return supervisor.run(stop)
+        finally:
+            supervisor.stop()
+            _say("Stopped. Nothing runs any more.")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _listen(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((HOST, port))
+    except OSError as error:
+        sock.close()
+        raise _taken(port, error) from error
+    sock.listen(128)
+    return sock
+
+
+def _check_free(port: int) -> None:
+    _listen(port).close()
+
+
+def _taken(port: int, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"port {port}",
+        f"cannot be used ({error.strerror})",
+        "Stop what uses it, or choose others: letterlock demo --base-port 18025",
+    )
+
+
+def _install(state: Path, base_port: int, hop_ports: dict[str, int]) -> Settings:
+    """Make the installation at the first start; later bring its ports up to date."""
+    from relay.store.migrate import upgrade
+    from relay.wiring import open_database
+
+    organisation = sample_organisation(
+        SamplePorts(
+            HOST,
+            inside=base_port,
+            outside=base_port + 1,
+            submission=base_port + 6,
+            inside_hop=hop_ports["inside"],
+            outside_hop=hop_ports["outside"],
+        )
+    )
+    directory = state / "inside"
+    if not (directory / SETTINGS_FILE).exists():
+        _say(f"Making Example Bank's gateway in {directory} ...")
+        choices = HostChoices("gateway.bank.example", portal_url=f"https://localhost:{base_port + 2}", test_clock=True)
+        settings = create_installation(directory, choices, organisation, _ACTOR)
+        _add_login(settings)
+        return settings
+    settings = load_settings(directory / SETTINGS_FILE)
+    upgrade(settings.database_url)
+    database = open_database(settings, "demo")
+    try:
+        with database.transaction() as tx:
+            put_documents(tx, settings.host.tenant, _keep_changes(tx, settings, organisation), _ACTOR)
+    finally:
+        database.close()
+    return settings
+
+
+def _keep_changes(tx: object, settings: Settings, fresh: Organisation) -> Organisation:
+    """Return the stored documents with only listeners and routes of this start: a user's policy stays."""
+    from dataclasses import replace
+
+    from relay.organisation import load_organisation
+    from relay.store.repositories.configuration import active_documents
+
+    stored = load_organisation(active_documents(tx, settings.host.tenant))  # type: ignore[arg-type]
+    return replace(stored, listeners=fresh.listeners, routes=fresh.routes)
+
+
+def _add_login(settings: Settings) -> None:
+    from argon2 import PasswordHasher
+
+    from relay.store.repositories.logins import StoredLogin, put_login
+    from relay.wiring import open_database
+
+    encoded = PasswordHasher().hash(LOGIN_PASSWORD)
+    database = open_database(settings, "demo")
+    try:
+        with database.transaction() as tx:
+            put_login(tx, StoredLogin(settings.host.tenant, LOGIN_NAME, encoded, (ANNA,), enabled=True), _ACTOR)
+    finally:
+        database.close()
+
+
+def _serve_catcher(outbox: Path, sockets: dict[str, socket.socket]) -> Callable[[], None]:
+    """Run the catcher in a thread of its own; return what stops it."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    ready = threading.Event()
+
+    def run() -> None:
+        loop.run_until_complete(serve_catcher(outbox, sockets, stop, ready.set))
+        loop.close()
+
+    thread = threading.Thread(target=run, name="catcher", daemon=True)
+    thread.start()
+    ready.wait(10)
+
+    def end() -> None:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+    return end
+
+
+def _serve_page(outbox: Path, sock: socket.socket, base_port: int) -> Callable[[], None]:
+    app = create_app(outbox, DemoLinks(inside_port=base_port, outside_port=base_port + 1))
+    server = make_page_server(app, sock)
+    thread = threading.Thread(target=server.serve_forever, name="page", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+    return end
+
+
+def _send_sample(base_port: int) -> None:
+    sample = make_sample("offer")
+    with smtplib.SMTP(HOST, base_port, timeout=30) as client:
+        client.sendmail(sample.mail_from, list(sample.rcpt_to), sample.data, ["BODY=8BITMIME"])
+
+
+def _last_words(path: Path) -> str:
+    """Return what the process said last, its own line on stderr, for the one line at the terminal."""
+    lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line.startswith("letterlock: ")]
+    return lines[-1].removeprefix("letterlock: ") if lines else f"see {path}"
+
+
+def _explain(state: Path, base_port: int, *, sample_sent: bool) -> None:
+    story = (
+        "Anna at the bank has just written to Jonas, who has no certificate. Her mail left as an encrypted PDF,\n"
+        "and a notice told her the password.\n"
+        if sample_sent
+        else "The gateway stands as you left it.\n"
+    )
+    _say(
+        f"\nLetterlock demo: Example Bank, bank.example. {story}\n"
+        f"  Open         http://{HOST}:{base_port + 4}/   every mail that left, newest first\n"
+        "               1. Open the notice to Anna and copy the password.\n"
+        "               2. Open the mail to Jonas, open message.pdf, type the password.\n"
+        f"  Send         any mail client or program: SMTP {HOST} port {base_port}, from ...@bank.example to anybody\n"
+        f"  As Internet  SMTP {HOST} port {base_port + 1}, to ...@bank.example\n"
+        f"  Log in       submission {HOST} port {base_port + 6}, name {LOGIN_NAME}, password {LOGIN_PASSWORD}\n"
+        f"  Health       http://{HOST}:{base_port + 7}/health\n"
+        f"  Look inside  letterlock --config {state / 'inside'} trace | queue list | audit verify\n"
+        f"  Logs         {state / 'log.jsonl'}\n"
+        f"  Stop         Ctrl-C here.   Start afresh: delete {state}\n"
+        "  The Reply button in the PDF leads to the portal, which comes next.\n"
+    )
+    _say("ready")
