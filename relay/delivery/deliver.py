@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from relay.core.approval import ApprovalError
+from relay.core.documents.routes import TlsPolicy
 from relay.delivery.connections import ConnectionCache
 from relay.delivery.errors import ConnectionLostError, HopError, RouteError, Why
 from relay.delivery.outcome import Deferred, Delivered, Outcome, defer_for
 from relay.delivery.parcel import Parcel, ParcelCopy
-from relay.delivery.route import Hop, MailerTable, TlsPolicy
+from relay.delivery.route import Hop, MailerTable
 from relay.delivery.smtp import SmtpSession
 from relay.delivery.transaction import StaleSessionError, run_transaction
 

@@ -1,19 +1,19 @@
-"""Where a recipient's mail goes next: the mailer table as frozen values, and the lookup in it. No DNS, no I/O.
-
-The most exact pattern wins: address, then domain, then `*.parent` from the longest parent on, then `*`.
-"""
+"""Where a recipient's mail goes next: the mailer table's document as hops that a connection can be made to. No DNS."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
-from relay.core.address import domain_of, normalise_address, normalise_domain
+from relay.core.address import normalise_address
+from relay.core.documents.routes import Route, RoutesDocument, TlsPolicy
 from relay.core.errors import AddressError, ConfigurationError
 from relay.delivery.errors import RouteError
+from relay.log import Log
+
+_log = Log("delivery")
 
 
 def is_loopback(host: str) -> bool:
@@ -24,19 +24,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class TlsPolicy(StrEnum):
-    """What a destination's connection must have (RFC 3207)."""
-
-    NONE = "none"
-    """Never STARTTLS: for a hop on the same host."""
-    MAY = "may"
-    """TLS where offered, unverified; clear where it is not offered or fails (RFC 7435)."""
-    ENCRYPT = "encrypt"
-    """TLS always, certificate not checked; else the mail waits."""
-    VERIFY = "verify"
-    """TLS always, certificate chain and host name checked; else the mail waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +49,8 @@ class Hop:
     ca_file: Path | None = None
     """Trust anchors for this hop instead of the system's."""
     max_connections: int = 10
+    size_limit: int = 0
+    """Octets that the operator says the hop takes, 0 for no word."""
 
     def __post_init__(self) -> None:
         if self.name not in ("inside", "outside"):
@@ -80,48 +69,46 @@ class Hop:
         return f"{self.name}:{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One line of the mailer table: `pattern` is an address, a domain, `*.domain` or `*`."""
-
-    pattern: str
-    hop: Hop
-
-
 class MailerTable:
-    """The table compiled for lookup. Made once per version of the document, then only read."""
+    """The routes of one version of the document as hops. Made once per version, then only read; safe for threads."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._exact: dict[str, Hop] = {}
-        for route in routes:
-            self._exact.setdefault(_normalise_pattern(route.pattern), route.hop)
+    def __init__(self, document: RoutesDocument, read_secret: Callable[[str], str] | None = None) -> None:
+        """`read_secret` returns the password in a named secret file; it may raise ConfigurationError."""
+        self._document = document
+        self._read_secret = read_secret or _no_secrets
+        self._hops: dict[str, Hop] = {}
+        for route in document.routes:
+            try:
+                self._hops[route.pattern] = self._make_hop(route)
+            except ConfigurationError as error:
+                # One bad line must not stop the others; its mail waits and says why.
+                _log.error("route-unusable", pattern=route.pattern, key=error.key, problem=error.problem)
 
     @property
     def hops(self) -> tuple[Hop, ...]:
-        """All hops, each once."""
-        return tuple(dict.fromkeys(self._exact.values()))
+        """All usable hops, each once."""
+        return tuple(dict.fromkeys(self._hops.values()))
 
     def resolve(self, forward_path: str) -> Hop:
-        """Return the hop for an address. Raises RouteError when no line fits: the mail waits, the operator is told."""
+        """Return the hop for an address. Raises RouteError when no line fits or the line cannot be used."""
         try:
-            normal = normalise_address(forward_path)
+            route = self._document.find(normalise_address(forward_path))
         except AddressError as error:
             raise RouteError("address cannot be routed") from error
-        domain = domain_of(normal)
-        hop = self._exact.get(normal) or self._exact.get(domain)
-        parent = domain
-        while hop is None and "." in parent:
-            parent = parent.partition(".")[2]
-            hop = self._exact.get(f"*.{parent}")
-        hop = hop or self._exact.get("*")
-        if hop is None:
+        if route is None:
             raise RouteError("the mailer table names no next hop for this domain")
+        hop = self._hops.get(route.pattern)
+        if hop is None:
+            raise RouteError("the mailer table's line for this domain cannot be used")
         return hop
 
+    def _make_hop(self, route: Route) -> Hop:
+        credentials = None
+        if route.auth is not None:
+            credentials = Credentials(route.auth.user, self._read_secret(route.auth.secret))
+        size_limit = route.size_limit or 0
+        return Hop(route.hop.value, route.host, route.port, route.tls, credentials, size_limit=size_limit)
 
-def _normalise_pattern(pattern: str) -> str:
-    if pattern == "*":
-        return pattern
-    if pattern.startswith("*."):
-        return "*." + normalise_domain(pattern[2:])
-    return normalise_address(pattern) if "@" in pattern else normalise_domain(pattern)
+
+def _no_secrets(name: str) -> str:
+    raise ConfigurationError("routes.auth", f"secret {name} cannot be read here", "Put the secret file in place.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from relay.core.documents.routes import TlsPolicy
 from relay.delivery.errors import (
     ContentFaultError,
     GreetingError,
@@ -24,7 +25,7 @@ from relay.delivery.errors import (
 )
 from relay.delivery.link import SmtpLink, Timeouts
 from relay.delivery.reply import Reply
-from relay.delivery.route import Credentials, Hop, TlsPolicy
+from relay.delivery.route import Credentials, Hop
 
 
 class TlsContexts:
@@ -81,9 +82,10 @@ class SmtpSession:
 
     @property
     def size_limit(self) -> int:
-        """Octets that the peer takes (RFC 1870), 0 for no limit known."""
+        """Octets that the peer takes (RFC 1870), or the operator's word if that is less; 0 for no limit known."""
         value = self.features.get("SIZE", "")
-        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+        offered = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
+        return min((limit for limit in (offered, self.hop.size_limit) if limit), default=0)
 
     @property
     def recipient_limit(self) -> int:

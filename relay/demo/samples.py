@@ -68,7 +68,7 @@ def _offer() -> Sample:
     )
     mail.add_attachment(make_offer_pdf(), maintype="application", subtype="pdf", filename="Angebot Werkhalle.pdf")
     mail.add_attachment(make_plan_csv(), maintype="text", subtype="csv", filename="Tilgungsplan Grüne Straße.csv")
-    return _sample("offer", "German, with a PDF and a table attached", mail, JONAS)
+    return _sample("offer", "An offer with two files, German", mail, JONAS)
 
 
 def _campaign() -> Sample:
@@ -90,7 +90,7 @@ def _campaign() -> Sample:
     html = mail.get_payload(1)
     assert isinstance(html, EmailMessage)
     html.add_related(make_team_png(), maintype="image", subtype="png", cid="<team@bank.example>", filename="team.png")
-    return _sample("html", "English, formatted, with a picture and emoji", mail, JONAS)
+    return _sample("html", "A formatted mail with emoji", mail, JONAS)
 
 
 def _scripts() -> Sample:
@@ -106,7 +106,7 @@ def _scripts() -> Sample:
         "Anna Keller, Example Bank\n"
     )
     mail.add_attachment(make_team_png(), maintype="image", subtype="png", filename="案内図.png")
-    return _sample("scripts", "Japanese and Arabic, with a picture attached", mail, YUKI)
+    return _sample("scripts", "Japanese and Arabic", mail, YUKI)
 
 
 _MAKERS: dict[str, Callable[[], Sample]] = {"offer": _offer, "html": _campaign, "scripts": _scripts}

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from relay.core.approval import ApprovalError, ApprovedClear
+from relay.core.documents.routes import TlsPolicy
 from relay.core.envelope import BodyType
 from relay.core.errors import ConfigurationError, StorageError
 from relay.core.ids import new_id
@@ -18,7 +19,7 @@ from relay.delivery.errors import Why
 from relay.delivery.link import Timeouts
 from relay.delivery.outcome import Deferred, Delivered, Failed
 from relay.delivery.parcel import Parcel, ParcelCopy
-from relay.delivery.route import Credentials, Hop, TlsPolicy
+from relay.delivery.route import Credentials, Hop
 from relay.delivery.smtp import open_session
 from tests.integration.delivery.conftest import HASTY, HASTY_AT_THE_END, SHORT, OctetContent, make_cache, make_parcel
 from tests.integration.delivery.fault_server import CLOSE, HANG, RESET, Dialogue, FaultServer

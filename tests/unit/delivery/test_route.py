@@ -6,24 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.core.documents.routes import RoutesDocument, TlsPolicy
 from relay.core.errors import ConfigurationError
 from relay.delivery.errors import RouteError
-from relay.delivery.route import Credentials, Hop, MailerTable, Route, TlsPolicy, is_loopback
+from relay.delivery.route import Credentials, Hop, MailerTable, is_loopback
 
 
-def hop(host: str) -> Hop:
-    return Hop("outside", host, 25)
+def table(*lines: tuple[str, str], **more: object) -> MailerTable:
+    routes = [{"pattern": pattern, "hop": "outside", "host": host, **more} for pattern, host in lines]
+    return MailerTable(RoutesDocument.from_json({"routes": routes}))
 
 
-TABLE = MailerTable(
-    [
-        Route("Anna@Partner.example", hop("address")),
-        Route("partner.example", hop("domain")),
-        Route("*.partner.example", hop("below")),
-        Route("*.deep.partner.example", hop("deep")),
-        Route("müller.example", hop("idn")),
-        Route("partner.example", hop("second line is not used")),
-    ]
+TABLE = table(
+    ("anna@partner.example", "address.example"),
+    ("partner.example", "domain.example"),
+    ("*.partner.example", "below.example"),
+    ("*.deep.partner.example", "deep.example"),
+    ("müller.example", "idn.example"),
 )
 
 
@@ -35,14 +34,13 @@ TABLE = MailerTable(
         ("bea@partner.example", "domain"),
         ("bea@x.partner.example", "below"),
         ("bea@x.y.partner.example", "below"),
-        ("bea@deep.partner.example", "below"),
         ("bea@x.deep.partner.example", "deep"),
         ("bea@xn--mller-kva.example", "idn"),
         ("bea@Müller.example", "idn"),
     ],
 )
 def test_most_exact_line_wins(address, host):
-    assert TABLE.resolve(address).host == host
+    assert TABLE.resolve(address).host == f"{host}.example"
 
 
 @pytest.mark.parametrize("address", ["a@notpartner.example", "a@example", "a@[127.0.0.1]", "nonsense", ""])
@@ -55,13 +53,40 @@ def test_no_line_means_waiting(address):
 @given(st.text(max_size=40))
 def test_anything_is_routed_or_waits(text):
     try:
-        assert MailerTable([Route("*", hop("all"))]).resolve(text).host == "all"
+        assert table(("*", "all.example")).resolve(text).host == "all.example"
     except RouteError:
         return
 
 
+def test_values_of_the_document_reach_the_hop():
+    hop = table(("*", "mx.example"), port=2525, tls="encrypt", size_limit=100_000).resolve("a@b.example")
+    assert (hop.name, hop.port, hop.tls, hop.size_limit) == ("outside", 2525, TlsPolicy.ENCRYPT, 100_000)
+    assert hop.key == "outside:mx.example:2525"
+
+
 def test_hops_each_once():
-    assert len(MailerTable([Route("a.example", hop("x")), Route("b.example", hop("x"))]).hops) == 1
+    assert len(table(("a.example", "x.example"), ("b.example", "x.example")).hops) == 1
+
+
+def test_login_comes_from_the_secret_and_a_bad_line_stops_only_its_own_mail():
+    lines = [
+        {"pattern": "good.example", "hop": "outside", "host": "mx.example", "tls": "verify"},
+        {"pattern": "clear.example", "hop": "outside", "host": "mx.example", "tls": "encrypt"},
+        {"pattern": "missing.example", "hop": "outside", "host": "mx.example", "tls": "verify"},
+    ]
+    for line, secret in zip(lines, ("relay", "relay", "other"), strict=True):
+        line["auth"] = {"user": "gate", "secret": secret}
+
+    def read_secret(name: str) -> str:
+        if name != "relay":
+            raise ConfigurationError("routes.auth", "no such secret", "Make it.")
+        return "word"
+
+    routes = MailerTable(RoutesDocument.from_json({"routes": lines}), read_secret)
+    assert routes.resolve("a@good.example").credentials == Credentials("gate", "word")
+    for domain in ("clear.example", "missing.example"):
+        with pytest.raises(RouteError, match="cannot be used"):
+            routes.resolve(f"a@{domain}")
 
 
 @pytest.mark.parametrize(
