@@ -61,7 +61,7 @@ class ConnectionCache:
         *,
         max_uses: int = 100,
         idle_seconds: float = 10.0,
-        slot_seconds: float = 60.0,
+        slot_seconds: float = 2.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._opener = opener
@@ -77,8 +77,8 @@ class ConnectionCache:
     def lease(self, hop: Hop, *, fresh: bool = False) -> Iterator[SmtpSession]:
         """Lend a session; it is kept afterwards when it is still good. `fresh` asks for a new connection.
 
-        Waits for one of the hop's connections. Raises HopDownError without trying while the hop is down or when none
-        came free in time, else the HopError that marked it down.
+        Waits a moment for one of the hop's connections. Raises HopDownError without trying while the hop is down or
+        when none came free, else the HopError that marked it down.
         """
         session = self._take(hop, fresh)
         try:
@@ -98,6 +98,10 @@ class ConnectionCache:
     def closed_keys(self, hops: Iterable[Hop]) -> frozenset[str]:
         """Return the keys of those hops that are down or full: what the next claim shall skip."""
         return frozenset(hop.key for hop in hops if not self.is_open(hop))
+
+    def down_keys(self) -> frozenset[str]:
+        """Return the keys of all hops that are down now."""
+        return frozenset(status.hop.key for status in self.statuses() if status.is_down)
 
     def statuses(self) -> list[HopStatus]:
         """Return what is known of every hop used so far."""
@@ -166,7 +170,9 @@ class ConnectionCache:
                     raise HopDownError(f"waiting for the next hop: {state.last_error}", status=state.last_status)
                 if state.active < state.allowed(hop):
                     break
-                if not self._freed.wait(max(0.0, deadline - self._monotonic())):
+                # A hop on probation makes nobody wait, a busy one for a moment: no hop may hold all threads.
+                left = 0.0 if state.failures else deadline - self._monotonic()
+                if left <= 0 or not self._freed.wait(left):
                     raise HopDownError("all connections to the next hop are in use", status="4.4.5")
             state.active += 1
         try:

@@ -1,0 +1,103 @@
+"""Writing down how an attempt ended: states, what is given back, and the sender's reports, in one transaction.
+
+A lost lease writes nothing for that copy: somebody else has it now. A database that is away is tried again until the
+lease is over, because a hand-over that is not written down is repeated and the recipient gets the mail twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from relay.core.errors import LeaseLostError, LetterlockError, StorageError
+from relay.core.lifecycle import State
+from relay.core.ports import Actor, Event, SpoolPublicKey
+from relay.delivery.endings import Ending
+from relay.delivery.reports import Reports
+from relay.log import Log
+from relay.spool.claims import give_back
+from relay.spool.settle import settle_many
+from relay.spool.system_mail import SystemMail, new_system_message
+from relay.spool.values import Delivery
+from relay.store.base import Database, Tx
+from relay.store.repositories.messages import SYSTEM
+from relay.store.writer import GroupCommitWriter, call_each
+
+_log = Log("deliver")
+_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+class Settler:
+    """Settles attempts by group commit. Safe for threads; close it in the end."""
+
+    def __init__(
+        self, database: Database, reports: Reports, spool_public: Callable[[], SpoolPublicKey], actor: Actor
+    ) -> None:
+        self._database = database
+        self._reports = reports
+        self._spool_public = spool_public
+        self._actor = actor
+        self._writer: GroupCommitWriter[Callable[[Tx], None], None] = GroupCommitWriter(
+            database, call_each, name="settle"
+        )
+        self._stopping = threading.Event()
+
+    def settle(self, delivery: Delivery, endings: Sequence[Ending]) -> bool:
+        """Write the endings down; return whether all could be. Never raises a LetterlockError."""
+        try:
+            self._write(delivery, endings)
+        except LeaseLostError:
+            if len(endings) > 1:
+                settled = [self.settle(delivery, [ending]) for ending in endings]
+                return all(settled)
+            _log.warning("lease-lost", message=delivery.message.id, copy=endings[0].copy.id)
+            return False
+        except LetterlockError as error:
+            _log.error("settle-failed", message=delivery.message.id, error=type(error).__name__)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Write what waits and stop."""
+        self._stopping.set()
+        self._writer.close()
+
+    def _write(self, delivery: Delivery, endings: Sequence[Ending]) -> None:
+        mails = self._make_reports(delivery, endings)
+        for pause in (*_PAUSES, None):
+            try:
+                self._writer.submit(lambda tx: self._apply(tx, delivery, endings, mails)).result()
+            except StorageError:
+                if pause is None or self._database.clock.now_ms() + pause * 1000 > delivery.lease_until:
+                    raise
+                self._stopping.wait(pause)
+            else:
+                return
+
+    def _make_reports(self, delivery: Delivery, endings: Sequence[Ending]) -> list[SystemMail]:
+        try:
+            return self._reports.make(delivery, endings)
+        except StorageError:
+            raise
+        except LetterlockError as error:
+            # Without its report a delivery is still true, and a repeated one would reach the recipient twice.
+            _log.error("report-failed", message=delivery.message.id, error=type(error).__name__)
+            return []
+
+    def _apply(self, tx: Tx, delivery: Delivery, endings: Sequence[Ending], mails: Sequence[SystemMail]) -> None:
+        settle_many(tx, [ending.settlement for ending in endings if ending.settlement], self._actor)
+        for retry_at in {ending.retry_at for ending in endings if ending.settlement is None}:
+            back = [e.copy for e in endings if e.settlement is None and e.retry_at == retry_at]
+            give_back(tx, back, retry_at=retry_at)
+        tenant = delivery.message.tenant
+        for mail in mails:
+            new_system_message(tx, self._spool_public, tenant, mail, self._actor)
+        if delivery.message.origin == SYSTEM:
+            for ending in endings:
+                if ending.settlement and ending.settlement.state is State.FAILED:
+                    self._alert(tx, delivery, ending)
+
+    def _alert(self, tx: Tx, delivery: Delivery, ending: Ending) -> None:
+        message, copy = delivery.message, ending.copy
+        detail = {"reason": "a mail of the gateway's own was refused", "status": ending.status}
+        tx.append_event(Event("alert.raised", self._actor, message.tenant, message.id, copy.id, detail))
