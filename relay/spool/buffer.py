@@ -5,7 +5,6 @@ A full chunk is sealed only once more octets follow, because the last chunk is m
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from relay.core.wire.chunks import CHUNK_SIZE, ChunkSealer
@@ -28,7 +27,6 @@ class ContentBuffer:
         self._variant = -1
         self._plain = bytearray()
         self._sealed: list[ChunkRow] = []
-        self._sha256 = hashlib.sha256()
         self.size = 0
 
     @property
@@ -55,7 +53,6 @@ class ContentBuffer:
         with memoryview(self._plain) as view:
             while end - start > CHUNK_SIZE:
                 piece = view[start : start + CHUNK_SIZE]
-                self._sha256.update(piece)
                 if feed is not None:
                     feed(piece)
                 self._sealed.append(self._row(self._sealer.count, self._sealer.seal(piece)))
@@ -75,13 +72,8 @@ class ContentBuffer:
             return self._row(0, ChunkSealer(self._key, self._message_id, variant).seal(self._plain, last=True))
         return self._row(self._sealer.count, self._sealer.seal(self._plain, last=True))
 
-    def sha256(self) -> str:
-        """Return the hash of all octets, hexadecimal; call it once, at the end."""
-        self._sha256.update(self._plain)
-        return self._sha256.hexdigest()
-
     def peek(self) -> bytes:
-        """Return the plaintext that waits; before anything was sealed that is the content from its first octet on."""
+        """Return the plaintext that waits: what is not sealed yet, or all that the last chunk holds."""
         return bytes(self._plain)
 
     def _row(self, number: int, data: bytes) -> ChunkRow:

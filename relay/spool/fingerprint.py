@@ -1,7 +1,7 @@
-"""Recognising a client's second try: a hash of its octets without our own Received line, and its Message-ID.
+"""What tells one client's mail from another: a hash of its octets without our own Received field, and its Message-ID.
 
-Nothing here is parsed for any other purpose; a header that cannot be read leads to an empty Message-ID.
-"""
+By it a second try after a lost 250 is recognised. Nothing here is parsed for any other purpose; a header that cannot be
+read leads to an empty Message-ID.
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import re
 _TRACE_FIELD = b"received:"
 _LONGEST_TRACE = 8192
 _LONGEST_HEADER = 65536
-_MESSAGE_ID = re.compile(rb"(?im)^message-id:[ \t]*(?:\r?\n[ \t]+)?([^\r\n]{1,998})")
+_MESSAGE_ID = b"message-id:"
+_VALUE = re.compile(rb"[ \t]*(?:\r?\n[ \t]+)?([^\r\n]{1,998})")
 
 
 def end_of_trace_field(content: bytes) -> int:
@@ -32,7 +33,15 @@ def end_of_trace_field(content: bytes) -> int:
 def find_message_id(content: bytes) -> str:
     """Return the Message-ID of the header, as it stands there, or an empty text."""
     end = content.find(b"\r\n\r\n", 0, _LONGEST_HEADER)
-    found = _MESSAGE_ID.search(content, 0, _LONGEST_HEADER if end < 0 else end)
+    header = content[: _LONGEST_HEADER if end < 0 else end]
+    # A plain search is many times faster here than a regular expression over the whole header.
+    lowered = header.lower()
+    at = 0
+    if not lowered.startswith(_MESSAGE_ID):
+        at = lowered.find(b"\n" + _MESSAGE_ID) + 1
+        if at == 0:
+            return ""
+    found = _VALUE.match(header, at + len(_MESSAGE_ID))
     return "" if found is None else found.group(1).strip().decode("utf-8", "replace")
 
 
@@ -56,6 +65,6 @@ class Fingerprint:
             self.header_message_id = find_message_id(head)
         self._sha256.update(memoryview(piece)[start:])
 
-    def digest(self) -> bytes:
-        """Return the SHA-256 of the client's octets."""
-        return self._sha256.digest()
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of the client's octets, hexadecimal."""
+        return self._sha256.hexdigest()

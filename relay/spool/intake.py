@@ -13,13 +13,13 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import StorageError, StorageFullError
 from relay.core.ids import new_id
 from relay.core.ports import SpoolPublicKey
 from relay.core.wire.mailkey import MailKeySealer
+from relay.spool.bridge import LoopBridge
 from relay.spool.buffer import ContentBuffer
 from relay.spool.fingerprint import Fingerprint
 from relay.spool.intake_batch import Ahead, Arrival, Drop, Heartbeat, IntakeItem, write_batch
@@ -62,7 +62,8 @@ class SpoolIntake:
         spare = 0 if db.path is None else min(total_octets(db.path) // 20, _MOST_SPARE)
         self._reserve = 2 * max_message + spare if reserve is None else reserve
         self._spare = min(spare, self._reserve)
-        self.writer: GroupCommitWriter[IntakeItem, None] = GroupCommitWriter(
+        self._bridge: LoopBridge | None = None
+        self._writer: GroupCommitWriter[IntakeItem, None] = GroupCommitWriter(
             db, write_batch, name="intake", max_batch=max_batch
         )
         self._ahead: set[str] = set()
@@ -88,7 +89,7 @@ class SpoolIntake:
         with self._ahead_changed:
             self._closing = True
             self._ahead_changed.notify_all()
-        self.writer.close()
+        self._writer.close()
 
     def key_sealer(self) -> MailKeySealer:
         """Return the sealer for the newest epoch."""
@@ -102,9 +103,12 @@ class SpoolIntake:
         if not self._db.free_space_ok(self._spare):
             raise StorageFullError("the spool's reserve is reached")
 
-    def submit(self, item: IntakeItem) -> Future[None]:
-        """Queue a write."""
-        return self.writer.submit(item)
+    async def write(self, item: IntakeItem) -> None:
+        """Write an item; return after the durable commit that holds it. Raises StorageError."""
+        loop = asyncio.get_running_loop()
+        if self._bridge is None or self._bridge.loop is not loop:
+            self._bridge = LoopBridge(loop)
+        await self._bridge.wait_for(self._writer.submit(item))
 
     def watch(self, message_id: str) -> None:
         """Keep what was written ahead for a message alive while its client is slow."""
@@ -132,7 +136,7 @@ class SpoolIntake:
                 watched = tuple(self._ahead)
             if watched:
                 try:
-                    self.submit(Heartbeat(watched)).result()
+                    self._writer.submit(Heartbeat(watched)).result()
                 except StorageError as error:
                     _LOG.warning("heartbeat of intake failed", extra={"error_type": type(error).__name__})
 
@@ -178,10 +182,9 @@ class SpoolMessage:
             key=self._wrapped,
             is_ahead=self._is_ahead,
             header_message_id=self._fingerprint.header_message_id,
-            client_sha256=self._fingerprint.digest(),
             chunks=(*buffer.take_sealed(), buffer.seal_last(ORIGINAL)),
         )
-        await asyncio.wrap_future(self._intake.submit(arrival))
+        await self._intake.write(arrival)
         self._intake.forget(self._message_id)
 
     async def abort(self) -> None:
@@ -191,7 +194,7 @@ class SpoolMessage:
         if self._is_ahead:
             # A row that cannot be dropped now is swept within a minute.
             with contextlib.suppress(Exception):
-                await asyncio.wrap_future(self._intake.submit(Drop(self._message_id)))
+                await self._intake.write(Drop(self._message_id))
 
     async def _seal_ahead(self, buffer: ContentBuffer) -> None:
         buffer.seal_full(ORIGINAL, self._fingerprint.feed)
@@ -201,7 +204,7 @@ class SpoolMessage:
         ahead = Ahead(self._message_id, self._intake.tenant, tuple(buffer.take_sealed()), is_first=not self._is_ahead)
         self._is_ahead = True
         self._intake.watch(self._message_id)
-        await asyncio.wrap_future(self._intake.submit(ahead))
+        await self._intake.write(ahead)
 
     def _message(self, buffer: ContentBuffer) -> StoredMessage:
         session, envelope = self._session, self._envelope
@@ -222,7 +225,7 @@ class SpoolMessage:
             smtputf8=envelope.smtputf8,
             requiretls=envelope.requiretls,
             size=buffer.size,
-            sha256=buffer.sha256(),
+            sha256=self._fingerprint.hexdigest(),
             origin=CLIENT,
             cause=None,
             shredded_at=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from relay.core.clock import SECOND
@@ -33,7 +33,6 @@ class Arrival:
     is_ahead: bool
     """Whether chunks were written ahead, which must all be there still."""
     header_message_id: str
-    client_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,8 @@ def _end_ahead(tx: Tx, message_id: str) -> None:
 
 def _write_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     now = tx.now_ms()
-    messages = [replace(arrival.message, received_at=now) for arrival in arrivals]
-    insert_messages(tx, messages, [arrival.key for arrival in arrivals])
+    messages = [arrival.message for arrival in arrivals]
+    insert_messages(tx, messages, [arrival.key for arrival in arrivals], received_at=now)
     tx.run_many(
         INSERT_COPY,
         [
@@ -138,7 +137,7 @@ def _flag_retries(tx: Tx, arrivals: Sequence[Arrival]) -> dict[str, list[str]]:
     for arrival in arrivals:
         for recipient in arrival.recipients:
             digest = seen_digest(
-                arrival.message.reverse_path, arrival.header_message_id, arrival.client_sha256, recipient.forward_path
+                arrival.message.reverse_path, arrival.header_message_id, arrival.message.sha256, recipient.forward_path
             )
             known.setdefault(digest, arrival.message.id)
     earlier = note_seen(tx, tenant, list(known.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from relay.core.envelope import BodyType, SessionInfo, Side
@@ -37,7 +38,7 @@ class StoredMessage:
     size: int
     """Octets of the content as received."""
     sha256: str
-    """Of the content as received, hexadecimal."""
+    """Of the octets as the client sent them, without the Received field put before them; hexadecimal."""
     origin: str
     """`client` or `system`."""
     cause: str | None
@@ -59,6 +60,8 @@ class StoredMessage:
 
 MESSAGE_COLUMNS = tuple(StoredMessage.__dataclass_fields__)
 _SIDE, _BODY_TYPE = MESSAGE_COLUMNS.index("side"), MESSAGE_COLUMNS.index("body_type")
+_RECEIVED_AT = MESSAGE_COLUMNS.index("received_at")
+_VALUES_OF = attrgetter(*MESSAGE_COLUMNS)
 SELECT_COLUMNS = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
 INSERT_MESSAGE = insert_sql("message", MESSAGE_COLUMNS)
 INSERT_KEY = insert_sql("mail_key", ("message_id", "tenant", "epoch", "suite", "data"))
@@ -75,10 +78,12 @@ def message_from_row(row: Sequence[Any]) -> StoredMessage:
     return StoredMessage(**values)
 
 
-def message_row(message: StoredMessage) -> tuple[Any, ...]:
-    """Return the parameters of INSERT_MESSAGE."""
-    values = [getattr(message, name) for name in MESSAGE_COLUMNS]
+def message_row(message: StoredMessage, received_at: int | None = None) -> tuple[Any, ...]:
+    """Return the parameters of INSERT_MESSAGE; `received_at` takes the place of the value's own."""
+    values = list(_VALUES_OF(message))
     values[_SIDE], values[_BODY_TYPE] = message.side.value, message.body_type.value
+    if received_at is not None:
+        values[_RECEIVED_AT] = received_at
     return tuple(values)
 
 
@@ -87,9 +92,11 @@ def key_row(message_id: str, tenant: str, key: WrappedMailKey) -> tuple[Any, ...
     return (message_id, tenant, key.epoch, key.suite, key.data)
 
 
-def insert_messages(tx: Tx, messages: Sequence[StoredMessage], keys: Sequence[WrappedMailKey]) -> None:
-    """Insert messages with their keys, pairwise."""
-    tx.run_many(INSERT_MESSAGE, [message_row(message) for message in messages])
+def insert_messages(
+    tx: Tx, messages: Sequence[StoredMessage], keys: Sequence[WrappedMailKey], *, received_at: int | None = None
+) -> None:
+    """Insert messages with their keys, pairwise; `received_at`, if given, is the time of all."""
+    tx.run_many(INSERT_MESSAGE, [message_row(message, received_at) for message in messages])
     tx.run_many(INSERT_KEY, [key_row(m.id, m.tenant, key) for m, key in zip(messages, keys, strict=True)])
 
 

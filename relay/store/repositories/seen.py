@@ -13,7 +13,7 @@ KEEP_MS = 48 * HOUR
 _INSERT = insert_sql("seen", ("tenant", "digest", "message_id", "at"), ignore_conflicts=True)
 
 
-def seen_digest(reverse_path: str, header_message_id: str, content_sha256: bytes, forward_path: str) -> str:
+def seen_digest(reverse_path: str, header_message_id: str, content_sha256: str, forward_path: str) -> str:
     """Return the digest under which one recipient's mail is known; `content_sha256` without our own Received line."""
     framed = encode_pae("letterlock/seen", reverse_path, header_message_id, content_sha256, forward_path)
     return hashlib.sha256(framed).hexdigest()[:32]
