@@ -89,13 +89,16 @@ class InputBuffer(asyncio.StreamReader):
         self._maybe_resume_transport()  # type: ignore[attr-defined]
 
     async def _wait(self) -> bool:
-        if self._exception is not None:
-            raise self._exception
+        self._raise_lost()
         if self._eof:
             return False
         had = len(self._buffer)
         await self._wait_for_data("next")  # type: ignore[attr-defined]
         # A reset sets the exception and wakes us; an EOF wakes us with nothing new.
-        if self._exception is not None:
-            raise self._exception
+        self._raise_lost()
         return len(self._buffer) > had or not self._eof
+
+    def _raise_lost(self) -> None:
+        # Whatever ended the connection (a reset, a TLS alert), to the readers it is one thing: the peer is gone.
+        if self._exception is not None:
+            raise ConnectionResetError from self._exception

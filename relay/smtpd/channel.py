@@ -107,12 +107,14 @@ class Channel(SMTP):
             stats.last_fault_ms = self._service.clock.now_ms()
             _log.exception("session-fault", listener=self._endpoint.listener.name)
         finally:
-            await dialogue.close()
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                await self._take_leave()
-            self._count_out()
-            if self.transport is not None:
-                self.transport.close()
+            try:
+                await dialogue.close()
+                with contextlib.suppress(OSError):
+                    await self._take_leave()
+            finally:
+                self._count_out()
+                if self.transport is not None:
+                    self.transport.close()
 
     def _count_in(self) -> Reply | None:
         if self._service.stats.stopping:
@@ -247,7 +249,10 @@ class Channel(SMTP):
         if self._is_lost:
             raise ConnectionResetError
         self._writer.write(data)
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError as error:  # a TLS alert is an OSError too
+            raise ConnectionResetError from error
 
     # --- TLS ----------------------------------------------------------------------------------------------------------
 
