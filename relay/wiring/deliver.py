@@ -1,0 +1,84 @@
+"""Parts of deliver."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from relay.core.documents.organisation import Organisation
+from relay.core.errors import ConfigurationError
+from relay.delivery.attempt import Attempt
+from relay.delivery.connections import ConnectionCache
+from relay.delivery.deliver import DeliveryRun
+from relay.delivery.link import Timeouts
+from relay.delivery.main import Deliverer, LoopSettings
+from relay.delivery.reports import DsnReports
+from relay.delivery.route import Hop, MailerTable
+from relay.delivery.settler import Settler
+from relay.delivery.smtp import SmtpSession, TlsContexts, open_session
+from relay.keystore.public import SpoolPublicFile
+from relay.organisation import CurrentOrganisation
+from relay.process.health import HealthSocket
+from relay.process.life import say_ready
+from relay.process.wake import WakeReceiver
+from relay.settings import Settings
+from relay.wiring import make_hop_for, open_database, open_keystore, process_actor
+
+
+def run_deliver(settings: Settings, stop: threading.Event) -> None:
+    """Run deliver until stopped."""
+    actor = process_actor(settings, "deliver")
+    database = open_database(settings, "deliver")
+    keystore = open_keystore(settings, "deliver")
+    organisation = CurrentOrganisation(database, settings.host.tenant)
+    table = make_table(settings, organisation)
+    table()
+    contexts, timeouts = TlsContexts(), Timeouts()
+
+    def open_hop(hop: Hop) -> SmtpSession:
+        return open_session(hop, settings.host.hostname, timeouts, contexts)
+
+    connections = ConnectionCache(open_hop)
+    reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
+    deliverer = Deliverer(
+        database=database,
+        attempt=Attempt(database, keystore, DeliveryRun(table, connections), actor),
+        settler=Settler(database, reports, SpoolPublicFile(settings.keys.public_file).current, actor),
+        connections=connections,
+        table=table,
+        owner=str(actor),
+        settings=LoopSettings(threads=settings.deliver.connections),
+    )
+    wake = WakeReceiver(settings.run_dir, "deliver")
+    health = HealthSocket(settings.run_dir, "deliver", deliverer.report)
+    say_ready()
+    try:
+        deliverer.run(stop, wake)
+    finally:
+        health.close()
+        wake.close()
+        database.close()
+
+
+def make_table(settings: Settings, organisation: Callable[[], Organisation]) -> Callable[[], MailerTable]:
+    """Return the function that gives the mailer table of now; made anew when the routes change."""
+    made: list[tuple[object, MailerTable]] = []
+    lock = threading.Lock()
+
+    def read_secret(name: str) -> str:
+        path = settings.path.parent / "secrets" / name
+        try:
+            return path.read_text("utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"routes.auth.secret {name}", f"{path} cannot be read ({error.strerror})", "Create it with mode 0600"
+            ) from error
+
+    def table() -> MailerTable:
+        routes = organisation().routes
+        with lock:
+            if not made or made[0][0] is not routes:
+                made[:] = [(routes, MailerTable(routes, read_secret))]
+            return made[0][1]
+
+    return table
