@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH, Box, TextStyle
 from .document import DocumentDraft
 from .model import PdfOptions
-from .qr import draw_qr
 from .typeset import Place, draw_lines, fit_text, measure_text
 
 _QR_SIDE = 128.0
@@ -147,7 +146,7 @@ class _LastPage:
         node.attributes = b"/O/Layout/Placement/Block/BBox[%.1f %.1f %.1f %.1f]" % corners
         canvas.begin(node)
         canvas.raw("0 0 0 rg")
-        canvas.raw(draw_qr(url, _QR_LEFT, bottom, _QR_SIDE))
+        canvas.raw(template.codes.draw(url, _QR_LEFT, bottom, _QR_SIDE))
         canvas.end()
         left = _QR_LEFT + (_QR_SIDE - measure_text(template.fonts, caption, style)) / 2
         draw_lines(canvas, self._section.child("P"), (caption,), Place(left, bottom - 2, _QR_SIDE), style)

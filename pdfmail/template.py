@@ -17,6 +17,7 @@ from .canvas import TEXT_WIDTH, Colour, TextStyle, parse_colour
 from .errors import BrandError
 from .fonts import FONT_DIRECTORIES, Face, FontObjects, FontSet, load_bold, load_fonts
 from .model import Brand
+from .qr import QrCodes
 from .typeset import fit_text
 from .wording import Wording, choose_wording
 
@@ -80,6 +81,7 @@ class Template:
     artwork: Artwork
     font_objects: dict[str, FontObjects]
     styles: Styles
+    codes: QrCodes
     fitted: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict)
 
     def fit(self, text: str, style: TextStyle, width: float) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ class TemplateCache:
     def __init__(self, font_directories: Sequence[str] = FONT_DIRECTORIES) -> None:
         self._directories = tuple(font_directories)
         self._fonts: FontSet | None = None
+        self._codes = QrCodes()
         self._objects: dict[str, FontObjects] = {}
         self._templates: OrderedDict[tuple[object, ...], Template] = OrderedDict()
         self._lock = threading.Lock()
@@ -150,6 +153,7 @@ class TemplateCache:
             artwork=draw_artwork(brand, height),
             font_objects={**self._objects, bold.resource: bold.objects()},
             styles=styles,
+            codes=self._codes,
         )
 
 

@@ -252,20 +252,21 @@ def test_without_files_no_pane_opens_and_without_address_nothing_to_click(templa
         assert "Figure" not in str(document.Root.StructTreeRoot)
 
 
+@pytest.mark.parametrize("url", [REPLY_URL, "https://mail.example/r/zZ9_-0123456789~abcdef", "https://a.example/x"])
 def test_the_reply_address_stands_on_the_last_page_as_link_text_and_code(
-    templates: TemplateCache, tmp_path: Path
+    templates: TemplateCache, tmp_path: Path, url: str
 ) -> None:
-    content, _ = write_bytes(templates)
+    content, _ = write_bytes(templates, options=make_options(reply_url=url))
     path = tmp_path / "reply.pdf"
     path.write_bytes(content)
     with pikepdf.open(path, password=PASSWORD) as document:
         links = [item for item in document.pages[-1].Annots if item.Subtype == "/Link"]
-        assert {str(item.A.URI) for item in links} == {REPLY_URL}
+        assert {str(item.A.URI) for item in links} == {url}
         assert all(item.A.S == "/URI" and "/StructParent" in item for item in links)
-    assert REPLY_URL in run("pdftotext", "-f", "3", "-upw", PASSWORD, path, "-").stdout
+    assert url in run("pdftotext", "-f", "3", "-upw", PASSWORD, path, "-").stdout
     run("pdftoppm", "-f", "3", "-r", "110", "-png", "-upw", PASSWORD, path, tmp_path / "page")
     (picture,) = tmp_path.glob("page*.png")
-    assert run("zbarimg", "-q", "--raw", picture).stdout.strip() == REPLY_URL
+    assert run("zbarimg", "-q", "--raw", picture).stdout.strip() == url
 
 
 @pytest.mark.parametrize("logo", [make_logo("PNG"), make_logo("JPEG"), make_logo("PNG", (3000, 200))])
