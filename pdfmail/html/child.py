@@ -63,6 +63,8 @@ def confine_child(guards: ChildGuards, keep: tuple[int, ...], zygote: int) -> No
     guard.restrict_files((*FONT_FOLDERS, *FONTCONFIG_FOLDERS))
     guard.limit_resources(guards.limits.address_space, guards.limits.cpu_seconds)
     check_no_network()
+    guard.refuse_calls()
+    check_no_network()
 
 
 def check_no_network() -> None:

@@ -25,7 +25,7 @@ class PictureFetcher(URLFetcher):  # type: ignore[misc]  # WeasyPrint brings no 
     """Knows `cid:KEY` of the checked pictures; everything else is refused before a socket or file is touched."""
 
     def __init__(self, pictures: Mapping[str, Picture]) -> None:
-        super().__init__(allowed_protocols=("cid",), allow_redirects=False, fail_on_errors=True)
+        super().__init__(allowed_protocols=("cid",), allow_redirects=False, fail_on_errors=False)
         self._pictures = pictures
 
     def fetch(self, url: str, headers: object = None) -> URLFetcherResponse:  # noqa: ARG002  # WeasyPrint's signature

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from pdfmail.html import syscalls
+
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
@@ -27,6 +29,9 @@ LANDLOCK_RESTRICT_SELF = 446
 LANDLOCK_RULE_PATH_BENEATH = 1
 ACCESS_FS_READ = 1 << 2 | 1 << 3  # read file, read directory
 ACCESS_FS_ALL = (1 << 13) - 1  # everything that ABI 1 knows
+ACCESS_FS_TRUNCATE = 1 << 14  # ABI 3
+ACCESS_NET_ALL = 1 << 0 | 1 << 1  # ABI 4: bind and connect of TCP
+SCOPE_ALL = 1 << 0 | 1 << 1  # ABI 6: abstract unix sockets and signals
 ACCESS_FS_FILE_READ = 1 << 2
 
 
@@ -104,6 +109,14 @@ def _limit(which: int, value: int) -> None:
         raise GuardError("resource limits") from error
 
 
+def refuse_calls() -> bool:
+    """Refuse the system calls that drawing never needs. False on an architecture without a table."""
+    try:
+        return syscalls.refuse_system_calls()
+    except OSError as error:
+        raise GuardError("seccomp filter") from error
+
+
 def close_all_but(keep: Iterable[int]) -> None:
     """Close every file descriptor above stderr except `keep`."""
     low = 3
@@ -127,9 +140,14 @@ def drop_user(user: int) -> None:
 def restrict_files(readable: Iterable[str]) -> bool:
     """Allow reading below `readable` only and writing nowhere (landlock(7)). False if this kernel has no Landlock."""
     libc = _libc()
-    if libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1) < 1:  # LANDLOCK_CREATE_RULESET_VERSION
+    abi = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)  # LANDLOCK_CREATE_RULESET_VERSION
+    if abi < 1:
         return False
-    attributes = struct.pack("Q", ACCESS_FS_ALL)
+    attributes = struct.pack("Q", ACCESS_FS_ALL | (ACCESS_FS_TRUNCATE if abi >= 3 else 0))
+    if abi >= 4:
+        attributes += struct.pack("Q", ACCESS_NET_ALL)
+    if abi >= 6:
+        attributes += struct.pack("Q", SCOPE_ALL)
     ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if ruleset < 0:
         raise GuardError("landlock ruleset")

@@ -66,7 +66,7 @@ def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[t
     if word != Word.OK.value:
         control.send(b"unguarded" if word == Word.UNGUARDED.value else b"broken trial")
         return None
-    names = ["network", "files", "limits"] + (["user"] if user is not None else [])
+    names = ["network", "limits", *_find_optional_guards(), *(["user"] if user is not None else [])]
     control.send(b"ready " + " ".join(names).encode("ascii"))
     return draw, child_guards
 
@@ -101,6 +101,17 @@ def _run_in_fork(job: Callable[[], int]) -> int:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _find_optional_guards() -> list[str]:
+    """Name the guards that this kernel and architecture may lack, as found in a fork that puts them on."""
+
+    def probe() -> int:
+        guard.forbid_new_privileges()
+        return (1 if guard.restrict_files(()) else 0) | (2 if guard.refuse_calls() else 0)
+
+    found = _run_in_fork(probe)
+    return [name for bit, name in ((1, "files"), (2, "calls")) if found > 0 and found & bit]
 
 
 def _try_guards(guards: ChildGuards, draw: type_draw) -> str:
