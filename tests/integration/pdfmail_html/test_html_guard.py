@@ -10,6 +10,8 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,10 +152,10 @@ def run_attacks(folder: Path, kind: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=["root", "user"])
-def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = Path("/tmp") / tmp_path_factory.mktemp("guard").name
-    folder.mkdir(exist_ok=True)  # pytest's own folder is closed to other users, which would prove nothing
-    return run_attacks(folder, request.param)
+def report(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    # pytest's own folders are closed to other users, which would prove nothing
+    with tempfile.TemporaryDirectory(prefix="letterlock-guard-") as folder:
+        yield run_attacks(Path(folder), request.param)
 
 
 @pytest.mark.parametrize("name", ["unix", "internet"])
