@@ -1,0 +1,41 @@
+# Everything begins here: `make help`.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check test-long bench lock clean
+
+PYTHON_RUN := .venv/bin/python
+ARGS ?=
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: ## Set up what running needs: system packages (as root), .venv, the locked Python packages
+	@.ci/setup run
+
+run: setup ## Set up and show the product: all processes on loopback, a sample mail through the real path
+	@$(PYTHON_RUN) -m relay.cli.main demo $(ARGS)
+
+test: ## Set up and run all tests but the long ones
+	@.ci/setup test
+	@$(PYTHON_RUN) -m pytest -q -m "not long" --durations=15 $(ARGS)
+
+check: ## Lint, format, types and import directions
+	@.ci/setup test
+	@$(PYTHON_RUN) -m ruff check .
+	@$(PYTHON_RUN) -m ruff format --check .
+	@$(PYTHON_RUN) -m mypy
+	@.venv/bin/lint-imports --no-cache
+
+test-long: ## Soak, long fuzzing, 200 power cuts
+	@.ci/setup test
+	@$(PYTHON_RUN) -m pytest -q -m long --timeout=3600 $(ARGS)
+
+bench: ## Measure the product against openssl and Postfix on this host
+	@.ci/setup test
+	@$(PYTHON_RUN) -m tests.bench $(ARGS)
+
+lock: ## Write the locks anew from pyproject.toml
+	@.ci/lock
+
+clean: ## Remove .venv, caches and the demo's state
+	@rm -rf .venv build dist demo-state *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
