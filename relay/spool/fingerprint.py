@@ -2,6 +2,7 @@
 
 By it a second try after a lost 250 is recognised. Nothing here is parsed for any other purpose; a header that cannot be
 read leads to an empty Message-ID.
+"""
 
 from __future__ import annotations
 

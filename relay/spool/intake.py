@@ -72,7 +72,9 @@ class SpoolIntake:
         self._heart: threading.Thread | None = None
 
     def has_room(self, octets: int) -> bool:
-        """See core.ports.Intake."""
+        """See core.ports.Intake. What is larger than the limit for one message never has room."""
+        if octets > self.max_message:
+            return False
         try:
             return self._db.free_space_ok(self._reserve + octets)
         except OSError:

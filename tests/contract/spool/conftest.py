@@ -1,3 +1,3 @@
-from tests.contract.store.databases import clock, database_url, db
+from tests.contract.spool.spool import clock, database_url, db, spool
 
-__all__ = ["clock", "database_url", "db"]
+__all__ = ["clock", "database_url", "db", "spool"]

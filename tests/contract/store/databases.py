@@ -6,6 +6,7 @@ The cluster lies in a temporary directory and runs as an unprivileged user with 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import os
@@ -53,10 +54,8 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(subprocess.CalledProcessError):
             self.stop("immediate")
-        except subprocess.CalledProcessError:
-            pass
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def url(self, name: str, port: int | None = None) -> str:

@@ -46,7 +46,7 @@ def test_upgrade_is_repeatable_and_head_is_what_the_program_needs(database_url: 
 
 
 def test_empty_database_is_refused_with_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="never set up.*db upgrade"):
+    with pytest.raises(ConfigurationError, match=r"never set up.*db upgrade"):
         Database.open(f"sqlite:///{tmp_path}/empty.db", SystemClock())
 
 
