@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
+from typing import cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -30,6 +31,7 @@ _BUFFER_OCTETS = 64 * 1024  # reading pauses at twice this
 _LINGER_SECONDS = 2.0
 _LINGER_OCTETS = 4 * 1024 * 1024
 _HANDSHAKE_SECONDS = 30.0
+_HANG_UP_SECONDS = 5.0
 
 
 class Channel(SMTP):
@@ -113,8 +115,7 @@ class Channel(SMTP):
                     await self._take_leave()
             finally:
                 self._count_out()
-                if self.transport is not None:
-                    self.transport.close()
+                self._close()
 
     def _count_in(self) -> Reply | None:
         if self._service.stats.stopping:
@@ -139,17 +140,19 @@ class Channel(SMTP):
     async def _take_leave(self) -> None:
         """Flush and, where octets of the peer may still be on the way, read them, or a reset would eat our last
         reply."""
-        self.set_deadline(None)
+        self.set_deadline(_HANG_UP_SECONDS)
         await self.flush()
+        self.set_deadline(None)
         if (
             self._is_lost
+            or not self._is_counted
             or self.tls is not None
             or self.input.at_eof()
-            or not isinstance(self.transport, asyncio.Transport)
+            or (transport := self._wire()) is None
         ):
             return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        if transport.can_write_eof():
+            transport.write_eof()
         thrown_away = 0
         async with asyncio.timeout(_LINGER_SECONDS):
             while thrown_away < _LINGER_OCTETS:
@@ -171,15 +174,25 @@ class Channel(SMTP):
         self._hang_up(replies.SHUTTING_DOWN)
 
     def _hang_up(self, reply: Reply) -> None:
-        transport = self.transport
-        if self._is_lost or not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        transport = self._wire()
+        if self._is_lost or transport is None or transport.is_closing():
             return
         self._output.append(reply.encode())
         transport.write(b"".join(self._output))
         self._output.clear()
-        transport.close()
-        # A peer that reads nothing keeps a closing transport open for ever.
-        self.loop.call_later(5.0, transport.abort)
+        self._close()
+
+    def _wire(self) -> asyncio.Transport | None:
+        # uvloop's transports are transports by behaviour, not by class.
+        return cast("asyncio.Transport | None", self.transport)
+
+    def _close(self) -> None:
+        transport = self._wire()
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                # A peer that reads nothing would keep a closing transport open for ever.
+                self.loop.call_later(_HANG_UP_SECONDS, transport.abort)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -248,6 +261,8 @@ class Channel(SMTP):
         self._output.clear()
         if self._is_lost:
             raise ConnectionResetError
+        if self._deadline is None:
+            self.set_deadline(self._service.config.limits.command_timeout)
         self._writer.write(data)
         try:
             await self._writer.drain()
@@ -262,10 +277,12 @@ class Channel(SMTP):
         Nothing may be waiting in the buffer: the caller has looked, and loop.start_tls pauses reading before its first
         await, so no clear octet can slip in behind (RFC 3207 6, CVE-2011-0411).
         """
-        assert isinstance(self.transport, asyncio.Transport)
+        wire = self._wire()
+        if wire is None:
+            raise ConnectionResetError
         self.set_deadline(None)
         transport = await self.loop.start_tls(
-            self.transport, self, context, server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            wire, self, context, server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
         )
         if transport is None:
             raise ConnectionResetError
