@@ -28,14 +28,16 @@ KEYS_PAUSE_MS = 5 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One copy's end of this attempt. `settlement` None: the copy is given back, due again at `retry_at`."""
+    """One copy's end of this attempt."""
 
     copy: StoredCopy
     outcome: Outcome
     settlement: Settlement | None
+    """None: the copy is given back, nothing counted."""
     action: Action | None = None
     """What a delivery report would say, None for no report; NOTIFY is looked at later."""
     retry_at: int | None = None
+    """When a copy that is given back is due again; None for now, behind all that wait."""
 
     @property
     def status(self) -> str:
@@ -65,7 +67,7 @@ def plan_ending(delivery: Delivery, copy: StoredCopy, outcome: Outcome, hop_key:
         # Claims skip a hop by this name while it is closed, so a copy that is due at once makes no hot loop. A message
         # with REQUIRETLS uses the hop in a way of its own that claims do not know of.
         if copy.hop == hop_key and not delivery.message.requiretls:
-            return Ending(copy, outcome, None)
+            return Ending(copy, outcome, None, retry_at=_former_place(copy))
     moved = hop_key if hop_key != copy.hop else None
     settlement = Settlement(
         copy.id,
@@ -78,6 +80,12 @@ def plan_ending(delivery: Delivery, copy: StoredCopy, outcome: Outcome, hop_key:
         detail={"why": outcome.why.value},
     )
     return Ending(copy, outcome, settlement, Action.DELAYED if is_late else None)
+
+
+def _former_place(copy: StoredCopy) -> int:
+    """Return a time that puts a copy back where it stood among the waiting ones (fault row 14)."""
+    is_untried = copy.attempts <= 1 and copy.first_queued_at is not None
+    return copy.first_queued_at if is_untried and copy.first_queued_at else copy.updated_at
 
 
 def _settlement(

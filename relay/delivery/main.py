@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from relay.core.errors import LetterlockError
@@ -134,7 +134,7 @@ class Deliverer:
             if seen is not None:
                 seen.update(copy.id for copy in delivery.copies)
             with self._lock:
-                future = pool.submit(self._deliver, delivery)
+                future = pool.submit(self._deliver, delivery, seen is not None)
                 self._open[future] = delivery
             future.add_done_callback(self._note_end)
         return len(deliveries)
@@ -159,7 +159,7 @@ class Deliverer:
 
     # --- one delivery, in a thread ------------------------------------------------------------------------------------
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: Delivery, is_sweep: bool) -> None:
         try:
             outcomes = self._attempt.try_once(delivery)
             table = self._table()
@@ -167,6 +167,9 @@ class Deliverer:
                 plan_ending(delivery, copy, outcomes[copy.id], _hop_key(table, copy.forward_path))
                 for copy in delivery.copies
             ]
+            if is_sweep:
+                # Each in its turn to the end of the row: the order stays and the sweep comes to its end.
+                endings = [replace(e, retry_at=None) if e.settlement is None else e for e in endings]
             if self._settler.settle(delivery, endings):
                 with self._lock:
                     self._counts.update(e.settlement.state.value for e in endings if e.settlement)
