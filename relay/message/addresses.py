@@ -70,43 +70,57 @@ def _read_phrase(pieces: list[bytes]) -> str:
     return " ".join(decode_words(b"".join(words)).split())
 
 
-def parse_mailboxes(untrusted_value: bytes, limit: int = 5_000) -> tuple[Mailbox, ...]:
-    """Return the mailboxes of an address list, groups flattened, at most `limit`. Never raises; junk is left out."""
-    found: list[Mailbox] = []
-    reading = _Reading()
-    depth = 0
-    in_angle = False
-    for match in _PIECE.finditer(untrusted_value):
-        piece = match[0]
-        if depth or (piece == b"(" and not in_angle):
-            depth += (piece == b"(") - (piece == b")")
+class _Reader:
+    """The state machine over the pieces of an address list."""
+
+    def __init__(self) -> None:
+        self.found: list[Mailbox] = []
+        self._reading = _Reading()
+        self._comment_depth = 0
+        self._in_angle = False
+
+    def take(self, piece: bytes) -> None:
+        if self._comment_depth or (piece == b"(" and not self._in_angle):
+            self._comment_depth += (piece == b"(") - (piece == b")")
             if piece not in (b"(", b")"):
-                reading.comment.append(piece)
-        elif in_angle and reading.angle is not None:
+                self._reading.comment.append(piece)
+        elif self._in_angle and self._reading.angle is not None:
             if piece == b">":
-                in_angle = False
+                self._in_angle = False
             elif piece != b"<":
-                reading.angle.append(piece)
-        elif piece == b"<":
-            in_angle = True
+                self._reading.angle.append(piece)
+        else:
+            self._take_outside(piece)
+
+    def _take_outside(self, piece: bytes) -> None:
+        if piece == b"<":
+            self._in_angle = True
             # `<a@x> <b@x>`: the last one is the address, as mail clients see it.
-            reading.angle = []
+            self._reading.angle = []
         elif piece in (b",", b";"):
-            mailbox = reading.finish()
-            if mailbox is not None:
-                found.append(mailbox)
-                if len(found) >= limit:
-                    return tuple(found)
-            reading = _Reading()
+            self.finish()
         elif piece == b":":
             # A group's name (RFC 5322 3.4); its members follow.
-            reading = _Reading()
+            self._reading = _Reading()
         elif piece not in (b")", b">"):
-            reading.phrase.append(piece)
-    mailbox = reading.finish()
-    if mailbox is not None:
-        found.append(mailbox)
-    return tuple(found)
+            self._reading.phrase.append(piece)
+
+    def finish(self) -> None:
+        mailbox = self._reading.finish()
+        if mailbox is not None:
+            self.found.append(mailbox)
+        self._reading = _Reading()
+
+
+def parse_mailboxes(untrusted_value: bytes, limit: int = 5_000) -> tuple[Mailbox, ...]:
+    """Return the mailboxes of an address list, groups flattened, at most `limit`. Never raises; junk is left out."""
+    reader = _Reader()
+    for match in _PIECE.finditer(untrusted_value):
+        reader.take(match[0])
+        if len(reader.found) >= limit:
+            return tuple(reader.found)
+    reader.finish()
+    return tuple(reader.found)
 
 
 def _encode_mailbox(mailbox: Mailbox) -> list[bytes]:

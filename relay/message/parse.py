@@ -6,222 +6,192 @@ nothing, writes nothing. Must not log what it reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
+from functools import cached_property
 from typing import BinaryIO
 
 from relay.core.ports import ContentSource
-from relay.message.addresses import Mailbox
-from relay.message.fields import HeaderFields
+from relay.message.arrange import Arrangement, arrange_parts
+from relay.message.content import ContentReader, MessageAttachment, MessageImage
+from relay.message.header_view import HeaderView, find_language_tag
+from relay.message.kinds import (
+    find_smime_kind,
+    has_invitation,
+    is_openpgp_encrypted_text,
+    is_openpgp_signed_text,
+    is_report,
+    is_tnef,
+)
 from relay.message.limits import ParseLimits
+from relay.message.structure import Part, walk_structure
+from relay.message.tnef import TnefContent, read_tnef
+
+__all__ = ["MessageAttachment", "MessageImage", "ParsedMessage", "parse_message", "parse_source"]
+
+_PEEK_OCTETS = 4096
+_ARMOUR_OCTETS = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAttachment:
-    """One file of the message. `open` gives a new, forward-read binary stream of the decoded content each time."""
+class ParsedMessage(HeaderView):
+    """A message's structure and header. Texts are decoded on demand and never trusted.
 
-    name: str
-    """Decoded file name as the sender wrote it, or one made up (`attachment-2.bin`); not yet safe as a path."""
-    media_type: str
-    """Lower case, `type/subtype`."""
-    open: Callable[[], BinaryIO]
-    estimated_size: int
-    """Octets of the decoded content, within a few per cent."""
-    size: int | None = None
-    """Octets of the decoded content where that is known without reading it."""
+    Reads its stream when asked; use it from one thread.
+    """
 
+    def __init__(
+        self,
+        stream: BinaryIO,
+        root: Part,
+        size: int,
+        limits: ParseLimits,
+        reopen: Callable[[], BinaryIO] | None = None,
+    ) -> None:
+        super().__init__(root.fields)
+        self.root = root
+        """The tree of parts."""
+        self.size = size
+        """Octets of the whole message."""
+        self.body_offset = root.body_start
+        """Offset of the first body octet."""
+        self._limits = limits
+        self._reader = ContentReader(stream, limits, reopen)
 
-@dataclass(frozen=True, slots=True)
-class MessageImage:
-    """A picture that the HTML body names by `cid:` (RFC 2392)."""
+    @cached_property
+    def _arrangement(self) -> Arrangement:
+        return arrange_parts(self.root, self._limits)
 
-    content_id: str
-    """Without the angle brackets."""
-    media_type: str
-    content: bytes
+    @cached_property
+    def _leaves(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.root.walk() if not part.is_multipart)
 
+    @cached_property
+    def _shown(self) -> tuple[Part, ...]:
+        return tuple(part for segment in self._arrangement.segments for part in segment.plain + segment.rich)
 
-class ParsedMessage:
-    """A message's structure and header. Texts are decoded on demand and never trusted."""
+    @cached_property
+    def _armour(self) -> str:
+        """The begin of the plain text, where inline OpenPGP armour would stand."""
+        return self._reader.read_plain(self._arrangement, _ARMOUR_OCTETS) or ""
 
-    fields: HeaderFields
-    """The raw header fields with their offsets."""
-    body_offset: int
-    """Offset of the first body octet."""
-    size: int
-    """Octets of the whole message."""
+    @cached_property
+    def _smime(self) -> str:
+        return find_smime_kind(self.root, lambda part: self._reader.read_part(part, _PEEK_OCTETS))
 
-    # --- header -------------------------------------------------------------------------------------------------------
-    def header(self, name: str) -> str | None:
-        """Return the first field of that name, unfolded and decoded (RFC 2047, RFC 6532), or None."""
-        raise NotImplementedError
+    @cached_property
+    def _tnefs(self) -> dict[int, TnefContent]:
+        """What winmail.dat parts hold, by the part's offset; parts that cannot be read are not in it."""
+        found: dict[int, TnefContent] = {}
+        for part in self._arrangement.files:
+            if is_tnef(part):
+                content = read_tnef(lambda part=part: self._reader.open_part(part))  # type: ignore[misc]
+                if content is not None:
+                    found[part.body_start] = content
+        return found
 
-    def headers(self, name: str) -> tuple[str, ...]:
-        """Return all fields of that name, decoded, in order."""
-        raise NotImplementedError
-
-    def decoded_headers(self) -> Mapping[str, tuple[str, ...]]:
-        """Return every field, decoded, by lower-case name."""
-        raise NotImplementedError
-
-    @property
-    def subject(self) -> str:
-        """The decoded subject, empty when there is none."""
-        raise NotImplementedError
-
-    @property
-    def author(self) -> Mailbox | None:
-        """The first mailbox of the first From field (RFC 5322 3.6.2)."""
-        raise NotImplementedError
-
-    @property
-    def authors(self) -> tuple[Mailbox, ...]:
-        """All mailboxes of all From fields."""
-        raise NotImplementedError
-
-    @property
-    def sender(self) -> Mailbox | None:
-        """The Sender field's mailbox: who sent it for the author."""
-        raise NotImplementedError
-
-    @property
-    def to(self) -> tuple[Mailbox, ...]:
-        """The mailboxes of To."""
-        raise NotImplementedError
-
-    @property
-    def cc(self) -> tuple[Mailbox, ...]:
-        """The mailboxes of Cc."""
-        raise NotImplementedError
-
-    @property
-    def bcc(self) -> tuple[Mailbox, ...]:
-        """The mailboxes of Bcc, which must not leave."""
-        raise NotImplementedError
-
-    @property
-    def reply_to(self) -> tuple[Mailbox, ...]:
-        """The mailboxes of Reply-To."""
-        raise NotImplementedError
-
-    @property
-    def date(self) -> datetime | None:
-        """The Date field, aware, or None when missing or broken."""
-        raise NotImplementedError
-
-    @property
-    def message_id(self) -> str | None:
-        """The Message-ID with its angle brackets."""
-        raise NotImplementedError
-
-    @property
-    def references(self) -> tuple[str, ...]:
-        """The ids of References, with angle brackets, in order."""
-        raise NotImplementedError
-
-    @property
-    def in_reply_to(self) -> tuple[str, ...]:
-        """The ids of In-Reply-To."""
-        raise NotImplementedError
-
-    @property
-    def auto_submitted(self) -> str | None:
-        """The keyword of Auto-Submitted in lower case (RFC 3834 5), None when absent."""
-        raise NotImplementedError
-
-    @property
-    def sensitivity(self) -> str | None:
-        """`personal`, `private`, `company-confidential` or another lower-case word (RFC 4021), None if absent."""
-        raise NotImplementedError
-
-    @property
-    def importance(self) -> str:
-        """`high`, `normal` or `low`, from Importance, Priority or X-Priority."""
-        raise NotImplementedError
-
-    @property
-    def list_fields(self) -> Mapping[str, str]:
-        """The List-* fields (RFC 2369, RFC 2919), lower-case name to raw text."""
-        raise NotImplementedError
-
+    # --- more of the header -------------------------------------------------------------------------------------------
     @property
     def content_language(self) -> str | None:
         """First tag of Content-Language (RFC 3282), of the message or of its shown part."""
-        raise NotImplementedError
+        for fields in (self.fields, *(part.fields for part in self._shown)):
+            tag = find_language_tag(fields.get("Content-Language"))
+            if tag:
+                return tag
+        return None
 
     @property
     def charset(self) -> str | None:
         """The charset label of the first shown text part, lower case; a hint at its language."""
-        raise NotImplementedError
+        label = next((part.charset for part in self._shown if part.charset), None)
+        return label.lower() if label else None
 
     # --- what it is ---------------------------------------------------------------------------------------------------
     @property
-    def is_auto_submitted(self) -> bool:
-        """Tell whether a program sent it (RFC 3834, and the older habits)."""
-        raise NotImplementedError
-
-    @property
-    def is_list(self) -> bool:
-        """Tell whether a mailing list distributed it."""
-        raise NotImplementedError
-
-    @property
-    def is_bulk(self) -> bool:
-        """Tell whether it calls itself bulk mail: Precedence bulk or junk, or List-Unsubscribe."""
-        raise NotImplementedError
-
-    @property
     def is_mdn(self) -> bool:
-        """Tell whether it is a message disposition notification (RFC 8098)."""
-        raise NotImplementedError
+        """Tell whether it is a message disposition notification (RFC 8098 3)."""
+        return is_report(self.root, "disposition-notification")
 
     @property
     def is_dsn(self) -> bool:
-        """Tell whether it is a delivery status notification (RFC 3464)."""
-        raise NotImplementedError
+        """Tell whether it is a delivery status notification (RFC 3464 2)."""
+        return is_report(self.root, "delivery-status")
 
     @property
     def is_invitation(self) -> bool:
-        """Tell whether it carries a text/calendar part with a method (RFC 6047)."""
-        raise NotImplementedError
+        """Tell whether it carries a text/calendar part with a method (RFC 6047 2.4)."""
+        return has_invitation(self._leaves, lambda part: self._reader.read_part(part, _PEEK_OCTETS))
 
     @property
     def is_encrypted_smime(self) -> bool:
         """Tell whether it is EnvelopedData or AuthEnvelopedData (RFC 8551 3.3, 3.4)."""
-        raise NotImplementedError
+        return self._smime == "encrypted"
 
     @property
     def is_encrypted_openpgp(self) -> bool:
         """Tell whether it is OpenPGP encrypted, PGP/MIME (RFC 3156 4) or inline armour."""
-        raise NotImplementedError
+        return self.root.media_type == "multipart/encrypted" or is_openpgp_encrypted_text(self._armour)
 
     @property
     def is_encrypted(self) -> bool:
         """Tell whether it is encrypted by S/MIME or OpenPGP."""
-        raise NotImplementedError
+        return self.is_encrypted_smime or self.is_encrypted_openpgp
 
     @property
     def is_signed(self) -> bool:
         """Tell whether it is signed: multipart/signed, opaque S/MIME or an inline OpenPGP signature."""
-        raise NotImplementedError
+        if self.root.media_type == "multipart/signed" or self._smime == "signed":
+            return True
+        return is_openpgp_signed_text(self._armour)
 
     # --- what it says -------------------------------------------------------------------------------------------------
-    def body_text(self) -> str | None:
-        """Return the plain text shown, all text parts in order, LF line ends; None when no part is plain text."""
-        raise NotImplementedError
+    @cached_property
+    def _html(self) -> str | None:
+        shown = self._reader.read_html(self._arrangement)
+        if shown is None and not self.body_text():
+            return next((content.body_html for content in self._tnefs.values() if content.body_html), None)
+        return shown
+
+    @cached_property
+    def _image_parts(self) -> list[tuple[str, Part]]:
+        return self._reader.find_images(self._arrangement, self._html)
+
+    def body_text(self, whole: bool = False) -> str | None:
+        """Return the plain text shown, all text parts in order, LF line ends; None when no part is plain text.
+
+        `whole` lifts the limit on length.
+        """
+        shown = self._reader.read_plain(self._arrangement, self.size if whole else None)
+        if shown is None and not self._arrangement.has_html:
+            return next((content.body_text for content in self._tnefs.values() if content.body_text), None)
+        return shown
 
     def body_html(self) -> str | None:
         """Return the HTML shown, all shown parts in order, NOT sanitised; None when no part is HTML."""
-        raise NotImplementedError
+        return self._html
 
     def inline_images(self) -> tuple[MessageImage, ...]:
-        """Return the pictures that the HTML body names, within the limits."""
-        raise NotImplementedError
+        """Return the pictures that the HTML body names, within the limits. Reads them into memory."""
+        return tuple(
+            MessageImage(cid, part.media_type, self._reader.read_part(part, part.encoded_size))
+            for cid, part in self._image_parts
+        )
 
     def attachments(self) -> tuple[MessageAttachment, ...]:
-        """Return everything that is not shown, in mail order. Detached signatures are left out."""
-        raise NotImplementedError
+        """Return everything that is not shown, in mail order. Detached signatures are left out.
+
+        A picture shown inline is left out too, unless the sender marked it as attachment as well; a winmail.dat that
+        can be read (TNEF) is replaced by the files in it.
+        """
+        inline = {part.body_start for _, part in self._image_parts if not part.is_attachment}
+        found: list[MessageAttachment] = []
+        for part in self._arrangement.files:
+            content = self._tnefs.get(part.body_start)
+            if content is not None:
+                found += content.attachments
+                if content.has_unread_body and not (self.body_text() or self.body_html()):
+                    found.append(self._reader.make_attachment(part, len(found) + 1))
+            elif part.body_start not in inline:
+                found.append(self._reader.make_attachment(part, len(found) + 1))
+        return tuple(found)
 
 
 def parse_message(
@@ -232,9 +202,11 @@ def parse_message(
     `reopen` gives an independent stream for each attachment that is opened; without it all share `stream` and must be
     read from one thread. Raises MessageError when a limit is exceeded; broken MIME is read as well as it goes.
     """
-    raise NotImplementedError
+    limits = limits or ParseLimits()
+    root, size = walk_structure(stream, limits)
+    return ParsedMessage(stream, root, size, limits, reopen)
 
 
 def parse_source(source: ContentSource, limits: ParseLimits | None = None) -> ParsedMessage:
-    """Parse stored content; every attachment opens a stream of its own."""
-    raise NotImplementedError
+    """Parse stored content; every attachment opens a stream of its own. Raises MessageError like parse_message."""
+    return parse_message(source.open(), limits, source.open)

@@ -192,7 +192,8 @@ class _Walker:
         # The line end before the first delimiter is the header's own.
         start = max(0, position - 1)
         while True:
-            window.ensure(start, _DELIMITER_ROOM + 1)
+            # More room than the overlap below, so that every turn reads on.
+            window.ensure(start, _DELIMITER_ROOM + 8)
             data, base = window.data, window.base
             last = len(data) if window.at_end else len(data) - _DELIMITER_ROOM
             prefixes = self._prefixes
