@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from relay.core.clock import ManualClock
 from relay.core.decision import Decision, Method, Reason
 from relay.core.envelope import Envelope, Recipient, SessionInfo, Side
 from relay.core.lifecycle import State
@@ -23,7 +22,7 @@ from relay.store.base import Database
 from relay.store.repositories.copies import StoredCopy, copies_of
 from relay.store.repositories.decisions import insert_decisions
 from relay.store.repositories.messages import get_key
-from tests.contract.store.databases import clock, database_url, db
+from tests.contract.store.databases import SteppedClock, clock, database_url, db
 
 __all__ = ["ACTOR", "MAX_MESSAGE", "TENANT", "Spool", "clock", "database_url", "db", "make_spool", "spool"]
 
@@ -36,7 +35,7 @@ SESSION = SessionInfo(listener="inside", side=Side.INSIDE, client_ip="192.0.2.7"
 @dataclass
 class Spool:
     db: Database
-    clock: ManualClock
+    clock: SteppedClock
     intake: SpoolIntake
     opener: Opener
     public: SpoolPublicKey
@@ -100,7 +99,7 @@ class Spool:
         return int(row[0])
 
 
-def make_spool(db: Database, clock: ManualClock, **options: int) -> Spool:
+def make_spool(db: Database, clock: SteppedClock, **options: int) -> Spool:
     private = generate_private(SUITE_P256)
     opener = Opener(SUITE_P256, private)
     public = SpoolPublicKey("epoch-1", SUITE_P256, opener.public_octets())
@@ -109,7 +108,7 @@ def make_spool(db: Database, clock: ManualClock, **options: int) -> Spool:
 
 
 @pytest.fixture
-def spool(db: Database, clock: ManualClock) -> Iterator[Spool]:
+def spool(db: Database, clock: SteppedClock) -> Iterator[Spool]:
     made = make_spool(db, clock)
     yield made
     made.intake.close()

@@ -22,7 +22,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from relay.core.clock import ManualClock
 from relay.store.base import Database
 from relay.store.migrate import upgrade
 
@@ -125,13 +124,29 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return new_sqlite_url(tmp_path) if request.param == "sqlite" else new_postgres_url()
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(time.time_ns() // 1_000_000)
+class SteppedClock:
+    """The host's clock plus an offset that a test moves; the database's own clock gets the same offset."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+
+    def offset_ms(self) -> int:
+        return self._offset
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self._offset
+
+    def advance(self, milliseconds: int) -> None:
+        self._offset += milliseconds
 
 
 @pytest.fixture
-def db(database_url: str, clock: ManualClock) -> Iterator[Database]:
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def db(database_url: str, clock: SteppedClock) -> Iterator[Database]:
     database = Database.open(database_url, clock, "test/main")
     yield database
     database.close()

@@ -9,14 +9,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from relay.core.clock import ManualClock, SystemClock
+from relay.core.clock import SystemClock
 from relay.core.errors import ConfigurationError, StorageError
 from relay.store.base import Database
 from relay.store.connect import make_engine
 from relay.store.migrate import head_revision, upgrade
 from relay.store.models import METADATA
 from relay.store.revision import HEAD
-from tests.contract.store.databases import new_postgres_url, shared_server
+from tests.contract.store.databases import SteppedClock, new_postgres_url, shared_server
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
@@ -65,7 +65,7 @@ def test_bad_urls_name_the_key_and_the_fix(url: str) -> None:
     assert caught.value.fix
 
 
-def test_sqlite_is_durable_as_opened(tmp_path: Path, clock: ManualClock) -> None:
+def test_sqlite_is_durable_as_opened(tmp_path: Path, clock: SteppedClock) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     upgrade(url)
     db = Database.open(url, clock)
