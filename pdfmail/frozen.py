@@ -19,7 +19,9 @@ import pikepdf
 from .container import PdfFile
 
 _DROPPED = frozenset({"/AA", "/A", "/OpenAction", "/JS", "/EF", "/Metadata", "/PieceInfo", "/Thumb", "/StructParent"})
-_STREAM_ONLY = frozenset({"/Length", "/Filter", "/DecodeParms", "/F", "/FFilter", "/FDecodeParms", "/DL"})
+_EXTERNAL = frozenset({"/Length", "/F", "/FFilter", "/FDecodeParms", "/DL"})
+_DECODED = _EXTERNAL | {"/Filter", "/DecodeParms"}
+_KEPT_FILTERS = frozenset({"/FlateDecode", "/DCTDecode", "/JPXDecode", "/CCITTFaxDecode", "/RunLengthDecode"})
 _MAX_DEPTH = 60
 
 
@@ -52,9 +54,9 @@ class Freezer:
         return index
 
     def freeze_parts(self, value: Any) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-        """Take a direct value; return its octets around references."""
+        """Take a value itself, direct or not; return its octets around references."""
         pieces = _Pieces()
-        self._serialise(value, pieces, 0, frozenset())
+        self._serialise(value, pieces, 0, top=True)
         self._work()
         return pieces.close()
 
@@ -76,11 +78,16 @@ class Freezer:
             pieces = _Pieces()
             data = None
             if isinstance(value, pikepdf.Stream):
-                data, filters = _stream_content(value)
-                pieces.add(filters)
-                self._entries(value, pieces, 0, _STREAM_ONLY)
+                if _is_plain(value):
+                    # Content that every reader decodes is taken as it is: nothing untrusted is inflated here.
+                    data = bytes(value.read_raw_bytes())
+                    self._entries(value, pieces, 0, _EXTERNAL)
+                else:
+                    data, filters = _decode_stream(value)
+                    pieces.add(filters)
+                    self._entries(value, pieces, 0, _DECODED)
             else:
-                self._serialise(value, pieces, 0, frozenset(), top=True)
+                self._serialise(value, pieces, 0, top=True)
             self._frozen[index] = FrozenObject(*pieces.close(), data)
 
     def _entries(self, value: Any, pieces: _Pieces, depth: int, without: frozenset[str]) -> None:
@@ -89,23 +96,21 @@ class Freezer:
                 continue
             pieces.add(pikepdf.Name(name).unparse())
             pieces.add(b" ")
-            self._serialise(entry, pieces, depth + 1, frozenset())
+            self._serialise(entry, pieces, depth + 1)
 
-    def _serialise(
-        self, value: Any, pieces: _Pieces, depth: int, without: frozenset[str], *, top: bool = False
-    ) -> None:
+    def _serialise(self, value: Any, pieces: _Pieces, depth: int, *, top: bool = False) -> None:
         if depth > _MAX_DEPTH:
             raise ValueError("objects are nested too deep")
         if not top and isinstance(value, pikepdf.Object) and value.is_indirect:
             pieces.refer(self._index(value))
         elif isinstance(value, pikepdf.Dictionary):
             pieces.add(b"<<")
-            self._entries(value, pieces, depth, without)
+            self._entries(value, pieces, depth, frozenset())
             pieces.add(b">>")
         elif isinstance(value, pikepdf.Array):
             pieces.add(b"[")
             for entry in value:
-                self._serialise(entry, pieces, depth + 1, frozenset())
+                self._serialise(entry, pieces, depth + 1)
                 pieces.add(b" ")
             pieces.add(b"]")
         else:
@@ -165,20 +170,18 @@ def _scalar(value: Any) -> bytes:
     return str(value).encode("ascii")
 
 
-def _stream_content(stream: Any) -> tuple[bytes, bytes]:
+def _is_plain(stream: Any) -> bool:
+    """Tell whether the content can be stored as it is: at least one filter, and only ones that readers share."""
+    filters = _as_list(stream.get("/Filter"))
+    return bool(filters) and all(str(name) in _KEPT_FILTERS for name in filters)
+
+
+def _decode_stream(stream: Any) -> tuple[bytes, bytes]:
     """Return content and filter entries: pictures stay JPEG, all else is deflated."""
     filters = [str(name) for name in _as_list(stream.get("/Filter"))]
-    if filters and filters[-1] in {"/DCTDecode", "/JPXDecode"}:
-        raw = bytes(stream.read_raw_bytes())
-        for name in filters[:-1]:
-            if name == "/ASCII85Decode":
-                text = raw.strip()
-                raw = base64.a85decode(text if text.startswith(b"<~") else b"<~" + text, adobe=True)
-            elif name == "/FlateDecode":
-                raw = zlib.decompress(raw)
-            else:
-                raise ValueError("picture with an unknown filter")
-        return raw, f"/Filter{filters[-1]}".encode()
+    if filters[-2:] == ["/ASCII85Decode", "/DCTDecode"]:
+        text = bytes(stream.read_raw_bytes()).strip()
+        return base64.a85decode(text if text.startswith(b"<~") else b"<~" + text, adobe=True), b"/Filter/DCTDecode"
     return zlib.compress(bytes(stream.read_bytes()), 6), b"/Filter/FlateDecode"
 
 

@@ -10,7 +10,6 @@ Sources: ISO 32000-1:2008 sections 7.7.3 (page tree), 8.10 (forms), 12.5.6.5 (li
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +43,17 @@ _TAGS = frozenset(
         "Figure",
         "Formula",
     }
+)
+_BROKEN = (
+    pikepdf.PdfError,
+    pikepdf.PasswordError,
+    pikepdf.DataDecodingError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
 )
 _MAX_NODES = 200_000
 _MAX_TEXT = 2000
@@ -86,8 +96,8 @@ class _BodyLink:
 
 @dataclass(frozen=True, slots=True)
 class _BodyPage:
-    content: bytes
-    """Deflated."""
+    contents: tuple[int, ...]
+    """Content streams by index in the bundle."""
     resources: tuple[tuple[bytes, ...], tuple[int, ...]]
     """Inside of the resource dictionary without /XObject."""
     forms: tuple[tuple[bytes, ...], tuple[int, ...]]
@@ -111,7 +121,7 @@ def read_body(untrusted_pdf: bytes) -> RenderedBody:
             if document.is_encrypted or not len(document.pages):
                 raise BrokenBodyError("the body has no pages")
             return _Reader(document).read()
-    except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zlib.error) as error:
+    except _BROKEN as error:
         raise BrokenBodyError("the body is no usable PDF") from error
 
 
@@ -130,8 +140,7 @@ class _Reader:
         return RenderedBody(pages, self._freezer.bundle(), root)
 
     def _read_page(self, place: int, page: Any) -> _BodyPage:
-        page.contents_coalesce()
-        content = bytes(page.obj.Contents.read_bytes())
+        streams = [item for item in _as_list(page.obj.get("/Contents")) if isinstance(item, pikepdf.Stream)]
         resources = page.obj.get("/Resources", pikepdf.Dictionary())
         forms = resources.get("/XObject", pikepdf.Dictionary())
         others = pikepdf.Dictionary({name: value for name, value in resources.items() if name != "/XObject"})
@@ -142,8 +151,7 @@ class _Reader:
                 self._link_of[annotation.objgen] = _LinkKid(place, len(links))
                 links.append(link)
         return _BodyPage(
-            # Whatever the graphics state was, our overlay starts from a clean one.
-            content=zlib.compress(content, 6),
+            contents=tuple(self._freezer.freeze(stream) for stream in streams),
             resources=self._freezer.freeze_parts(others),
             forms=self._freezer.freeze_parts(forms),
             links=tuple(links),
@@ -314,8 +322,9 @@ class _GraftedPage:
         """Write content, overlay, links and the page object."""
         page = self._page
         overlay = self.overlay.write_form(file, resources)
+        # Whatever the graphics state was, our overlay starts from a clean one.
         begin = file.add_stream(b"", b"q\n")
-        content = file.add_stream(b"/Filter/FlateDecode", page.content)
+        contents = b" ".join([b"%d 0 R" % (self._base + index) for index in page.contents])
         end = file.add_stream(b"", b"\nQ\n/LLHead Do\n")
         key = parents.reserve()
         parents.set_numbers(key, self._owners)
@@ -324,7 +333,7 @@ class _GraftedPage:
         links = b" ".join([b"%d 0 R" % link.number for link in self._links])
         file.add(
             b"<</Type/Page/Parent %d 0 R/MediaBox[0 0 %.3f %.3f]/Resources<<%s/XObject<<%s/LLHead %d 0 R>>>>"
-            b"/Contents[%d 0 R %d 0 R %d 0 R]/StructParents %d/Tabs/S%s>>"
+            b"/Contents[%d 0 R %b %d 0 R]/StructParents %d/Tabs/S%s>>"
             % (
                 parent,
                 PAGE_WIDTH,
@@ -333,7 +342,7 @@ class _GraftedPage:
                 forms,
                 overlay,
                 begin,
-                content,
+                contents,
                 end,
                 key,
                 b"/Annots[%s]" % links if links else b"",

@@ -29,6 +29,7 @@ from .model import BodyRenderer, Brand, Cipher, MailContent, PdfOptions, PdfRepo
 from .names import clean_name, make_unique
 from .original import build_original
 from .passphrase import validate_password
+from .structure import StructNode
 from .template import Template, TemplateCache
 from .textflow import clean_line, is_safe_uri
 from .typeset import Place, draw_lines
@@ -41,6 +42,7 @@ WARNING_TRUNCATED = "truncated"
 WARNING_BOXES = "characters-replaced"
 
 _MAX_RECIPIENTS = 60
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}\Z")  # BCP 47, roughly
 _GAP = re.compile("[\0 ]*\0[\0 ]*")
 
 
@@ -86,7 +88,12 @@ def write_pdf(
         rows.append(FileRow(name, kind, format_size(wording, written.size)))
     note = wording.attachments_note_reply if options.reply_url else wording.attachments_note
     draw_cover(draft, CoverContent(title, fields, rows, note))
+    before = len(draft.root.kids)
     body = _draw_body(draft, running, plan, options.max_pages)
+    if plan.kind != "notice" and mail.language_hint and _LANGUAGE.match(mail.language_hint):
+        for section in draft.root.kids[before:]:
+            assert isinstance(section, StructNode)
+            section.language = mail.language_hint
     files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
     octets = draft.finish(files, options.creation_time)

@@ -1,0 +1,57 @@
+"""What pdf.js, the reader of Firefox, makes of our PDFs.
+
+Needs Node and a directory with the npm package pdfjs-dist, named by LETTERLOCK_PDFJS.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pdfmail.model import Cipher
+from pdfmail.template import TemplateCache
+from tests.data.pdfmail.samples import (
+    CIPHERS,
+    PASSWORD,
+    REPLY_URL,
+    SENTENCE,
+    make_attachment,
+    make_mail,
+    make_options,
+    write_bytes,
+)
+
+PDFJS = Path(os.environ.get("LETTERLOCK_PDFJS", "node_modules/pdfjs-dist"))
+
+pytestmark = pytest.mark.skipif(
+    not (PDFJS / "legacy/build/pdf.mjs").is_file() or shutil.which("node") is None,
+    reason="pdfjs-dist is not here: npm install pdfjs-dist, then LETTERLOCK_PDFJS=.../node_modules/pdfjs-dist",
+)
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+def test_pdfjs_reads_everything_and_only_with_the_password(
+    templates: TemplateCache, tmp_path: Path, cipher: Cipher
+) -> None:
+    files = {"Angebot Müller & Söhne.pdf": bytes(range(256)) * 20, "報告書.txt": b"text " * 200}
+    attachments = tuple(make_attachment(name, content) for name, content in files.items())
+    content, _ = write_bytes(templates, make_mail(attachments=attachments), make_options(cipher=cipher))
+    path = tmp_path / "mail.pdf"
+    path.write_bytes(content)
+    script = Path(__file__).with_name("read_pdf.mjs")
+    command = ["node", str(script), str(PDFJS.resolve()), str(path), PASSWORD]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    seen = json.loads(done.stdout)
+    assert seen["refused"] == ["PasswordException", "PasswordException"]
+    assert (seen["title"], seen["mode"]) == ("Encrypted message", "UseAttachments")
+    assert {name: base64.b64decode(text) for name, text in seen["files"].items()} == files
+    assert SENTENCE in seen["pages"][1]["text"]
+    assert set(seen["pages"][2]["links"]) == {REPLY_URL}
+    assert {"Table", "TR", "TH", "TD", "H1"} <= set(seen["pages"][0]["tags"])
+    assert {"H1", "Link", "Figure"} <= set(seen["pages"][2]["tags"])
