@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     # Built from the files that git knows, so that a stray file can neither help nor harm, and nothing of the build
@@ -27,15 +26,25 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if (ROOT / name).is_file():
             target.write_bytes((ROOT / name).read_bytes())
     built = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-        + ["-w", str(folder), str(source)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(folder),
+            str(source),
+        ],
         capture_output=True,
         text=True,
         timeout=110,
     )
     assert built.returncode == 0, built.stderr[-3000:]
     (found,) = folder.glob("letterlock-*.whl")
-    yield found
+    return found
 
 
 def test_the_wheel_holds_templates_static_files_and_the_licence(wheel: Path) -> None:
