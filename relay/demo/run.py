@@ -11,6 +11,7 @@ import smtplib
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,7 +69,9 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool) -> int:
             health = HealthPage(HOST, base_port + 7, lambda: gather_health(settings.run_dir, INSIDE))
             stack.callback(health.close)
             if send_sample and is_new:
+                _say("Sending the sample mail ...")
                 _send_sample(base_port)
+                _wait_for(state / "outbox", mails=2)
             _explain(state, base_port, sample_sent=send_sample and is_new)
             return supervisor.run(stop)
         finally:
@@ -203,6 +206,13 @@ def _send_sample(base_port: int) -> None:
     sample = make_sample("offer")
     with smtplib.SMTP(HOST, base_port, timeout=30) as client:
         client.sendmail(sample.mail_from, list(sample.rcpt_to), sample.data, ["BODY=8BITMIME"])
+
+
+def _wait_for(outbox: Path, mails: int) -> None:
+    """Wait until so many mails have left, so that the story is true when it is told; 30 s at most."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(list(outbox.glob("[0-9]*.json"))) < mails:
+        time.sleep(0.1)
 
 
 def _last_words(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes in order, restarts what dies with back-off, stops in reverse order.
+"""The supervisor: starts the first process, then the others, restarts what dies with back-off, stops in reverse order.
 
 A process that leaves with EX_CONFIG (78) or EX_UNAVAILABLE (69) before it was ready cannot be helped by a restart:
 everything stops and its own words, already on stderr, are the explanation.
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from relay.log import Log
 from relay.process.life import READY_FD
@@ -41,7 +41,7 @@ class ProcessSpec:
 
     name: str
     command: tuple[str, ...]
-    ready_seconds: float = 30.0
+    ready_seconds: float = 60.0
     stop_seconds: float = 30.0
 
 
@@ -66,16 +66,18 @@ class Supervisor:
     _running: list[_Running] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start all, each after the one before it said ready. Raises StartError after stopping what had started."""
+        """Start the first and wait for its word, then all others at once. Raises StartError after stopping all again."""
         self._running = [_Running(spec) for spec in self.specs]
-        for entry in self._running:
-            code = self._launch(entry)
-            if code is not None:
-                self.stop()
-                raise StartError(entry.spec.name, code)
+        for group in (self._running[:1], self._running[1:]):
+            pipes = [self._spawn(entry) for entry in group]
+            codes = [self._await_ready(entry, pipe) for entry, pipe in zip(group, pipes, strict=True)]
+            for entry, code in zip(group, codes, strict=True):
+                if code is not None:
+                    self.stop()
+                    raise StartError(entry.spec.name, code)
 
-    def _launch(self, entry: _Running) -> int | None:
-        """Start one and wait for its word. Return None when ready, else its exit code (1 when it was too slow)."""
+    def _spawn(self, entry: _Running) -> BinaryIO:
+        """Start one; return the pipe on which it will say ready."""
         reading, writing = os.pipe()
         environment = {**os.environ, **self.environment, READY_FD: str(writing)}
         entry.started = time.monotonic()
@@ -88,8 +90,13 @@ class Supervisor:
             start_new_session=True,
         )
         os.close(writing)
-        with contextlib.closing(os.fdopen(reading, "rb", buffering=0)) as pipe:
-            deadline = time.monotonic() + entry.spec.ready_seconds
+        return os.fdopen(reading, "rb", buffering=0)
+
+    def _await_ready(self, entry: _Running, pipe: BinaryIO) -> int | None:
+        """Wait for one's word. Return None when ready, else its exit code (1 when it was too slow)."""
+        assert entry.process is not None
+        with contextlib.closing(pipe):
+            deadline = entry.started + entry.spec.ready_seconds
             while time.monotonic() < deadline:
                 readable, _, _ = select.select([pipe], [], [], 0.1)
                 if readable:
@@ -129,7 +136,7 @@ class Supervisor:
                 "process-died", name=entry.spec.name, exit_code=code, restart_in=round(entry.next_start - now, 1)
             )
         elif now >= entry.next_start:
-            failed = self._launch(entry)
+            failed = self._await_ready(entry, self._spawn(entry))
             if failed is not None:
                 _log.error("process-not-ready", name=entry.spec.name, exit_code=failed)
                 entry.process = None

@@ -14,7 +14,7 @@ from relay.core.errors import LetterlockError
 from relay.log import Log
 from relay.process.health import HealthSocket
 from relay.process.life import say_ready
-from relay.process.wake import WakeReceiver
+from relay.process.wake import WakeReceiver, WakeSender
 from relay.settings import Settings
 from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_back, release_owners
 from relay.spool.crashed import free_crashed
@@ -40,6 +40,7 @@ class Worker:
         limits = PoolLimits(settings.worker.job_seconds, settings.worker.memory_mib, settings.worker.recycle_jobs)
         self._pool = WorkerPool(run_child, str(settings.path), settings.worker.processes, limits, _PRELOAD)
         self._wake = WakeReceiver(settings.run_dir, "worker")
+        self._deliver = WakeSender(settings.run_dir, "deliver")
         self._open: dict[str, Work] = {}
         self._extended = time.monotonic()
         self._done = 0
@@ -91,6 +92,7 @@ class Worker:
         self._open.pop(work.message.id, None)
         if one.fate is Fate.DONE:
             self._done += 1
+            self._deliver.wake()
             return
         try:
             if one.fate is Fate.NOT_STARTED:
@@ -123,6 +125,7 @@ class Worker:
         except LetterlockError as error:
             _log.warning("clean-stop-failed", error=type(error).__name__)
         self._wake.close()
+        self._deliver.close()
 
 
 def _share(works: Sequence[Work], idle: int) -> list[list[Work]]:

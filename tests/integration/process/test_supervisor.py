@@ -31,7 +31,7 @@ def test_processes_start_in_order_restart_and_stop(tmp_path: Path) -> None:
         ]
     )
     supervisor.start()
-    assert log.read_text() == "12"
+    assert log.read_text() == "12"  # the second begins after the first said ready
     stop = threading.Event()
     watcher = threading.Thread(target=supervisor.run, args=(stop,))
     watcher.start()
