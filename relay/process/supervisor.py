@@ -66,7 +66,7 @@ class Supervisor:
     _running: list[_Running] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the first and wait for its word, then all others at once. Raises StartError after stopping all again."""
+        """Start the first, wait for its word, then start the others at once. Raises StartError after stopping all."""
         self._running = [_Running(spec) for spec in self.specs]
         for group in (self._running[:1], self._running[1:]):
             pipes = [self._spawn(entry) for entry in group]
