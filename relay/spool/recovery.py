@@ -128,6 +128,4 @@ def forget_seen(db: Database, limit: int = 5000) -> int:
 
 def give_back_space(db: Database, pages: int = 2000) -> None:
     """Return free pages of an SQLite file to the file system; call in idle time. Nothing to do on PostgreSQL."""
-    if db.dialect == "sqlite":
-        with db.transaction() as tx:
-            tx.fetch_all(f"PRAGMA incremental_vacuum({int(pages)})")
+    db.reclaim_space(pages)

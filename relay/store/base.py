@@ -226,6 +226,15 @@ class Database:
         """
         return self.path is None or free_octets(self.path) > reserve
 
+    def reclaim_space(self, pages: int) -> None:
+        """Give up to `pages` free pages of an SQLite file back to the file system. Raises StorageError."""
+        if self._writer is None:
+            return
+        with self._writing(), self.engine.connect() as connection, _translated(connection):
+            # As a script: the statement frees a page at each step, and sqlite3 steps one without columns only once.
+            raw: Any = connection.connection.dbapi_connection
+            raw.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         if self._writer is None:
