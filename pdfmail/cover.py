@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .artwork import LOGO_MAX_HEIGHT, PANEL_TOP
-from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH
+from .canvas import MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_WIDTH, TextStyle
 from .document import BODY_BOTTOM, BODY_TOP, DocumentDraft
 from .structure import StructNode
 from .template import (
@@ -67,9 +67,10 @@ def draw_cover(draft: DocumentDraft, content: CoverContent) -> None:
     cover.draw_sender()
     cover.draw_panel()
     cover.draw_head()
-    cover.draw_notes()
+    notes = cover.draw_notes()
     if content.rows:
         cover.draw_files()
+    cover.close(notes)
 
 
 class _Cover:
@@ -94,9 +95,12 @@ class _Cover:
         organisation = template.brand.organisation
         middle = PAGE_HEIGHT - 34 - LOGO_MAX_HEIGHT / 2
         if artwork.logo is None:
-            shown = cut_text(fonts, organisation, styles.name, TEXT_WIDTH)
-            place = Place(MARGIN, middle - 7, TEXT_WIDTH)
-            draw_lines(canvas, self._section.child("P"), (shown,), place, styles.name)
+            style = styles.name
+            width = measure_text(fonts, organisation, style)
+            if width > TEXT_WIDTH:
+                style = TextStyle(style.face, max(style.size * TEXT_WIDTH / width - 0.01, 10), style.colour)
+            shown = cut_text(fonts, organisation, style, TEXT_WIDTH)
+            draw_lines(canvas, self._section.child("P"), (shown,), Place(MARGIN, middle - 7, TEXT_WIDTH), style)
             return
         width, height = artwork.logo_width, artwork.logo_height
         bottom = middle - height / 2
@@ -158,8 +162,13 @@ class _Cover:
             canvas.end()
             self._y -= 3
 
-    def draw_notes(self) -> None:
-        """Draw the two notes at the foot of the cover."""
+    def close(self, notes: StructNode) -> None:
+        """Put the notes, which stand at the foot of the first page, last in the reading order."""
+        self._section.kids.append(notes)
+
+    def draw_notes(self) -> StructNode:
+        """Draw the two notes at the foot of the cover; return their element, which has no parent yet."""
+        section = StructNode("Sect")
         canvas, template = self._canvas, self._template
         wording, styles = template.wording, template.styles
         width = (TEXT_WIDTH - 28) / 2
@@ -170,10 +179,11 @@ class _Cover:
         for column, (title, text) in enumerate(notes):
             left = MARGIN + column * (width + 28)
             place = Place(left, _NOTES_TOP, width)
-            draw_lines(canvas, self._section.child("H3"), (title,), place, styles.small_heading)
+            draw_lines(canvas, section.child("H3"), (title,), place, styles.small_heading)
             lines = template.fit(text, styles.fine, width)
             place = Place(left, _NOTES_TOP - 15, width)
-            draw_lines(canvas, self._section.child("P"), lines, place, styles.fine)
+            draw_lines(canvas, section.child("P"), lines, place, styles.fine)
+        return section
 
     def draw_files(self) -> None:
         """Draw the attachment table, on further pages where it must."""

@@ -107,8 +107,11 @@ class DocumentDraft:
         canvas.text(MARGIN, FOOT_BASE, cut_text(fonts, text, style, TEXT_WIDTH - width - 20), style)
         canvas.end()
 
-    def finish(self, files: Sequence[EmbeddedFile], moment: datetime | None) -> int:
-        """Write pages, structure, fonts and catalog; return the octets of the whole file."""
+    def finish(self, files: Sequence[EmbeddedFile], moment: datetime | None, *, open_files: bool) -> int:
+        """Write pages, structure, fonts and catalog; return the octets of the whole file.
+
+        `open_files` asks readers to open their pane of attached files.
+        """
         file = self.file
         number_nodes(file, self.root)
         page_tree, resources, catalog = file.reserve(), file.reserve(), file.reserve()
@@ -123,12 +126,9 @@ class DocumentDraft:
         )
         self._write_resources(resources)
         tree = write_structure(file, self.root, self.parents)
-        names = b""
-        if files:
-            # ASCII keys keep the order of the mail, and some readers are confused by others.
-            entries = b" ".join([b"(%04d) %d 0 R" % (i, item.specification) for i, item in enumerate(files)])
-            references = b" ".join([b"%d 0 R" % item.specification for item in files])
-            names = b"/Names<</EmbeddedFiles<</Names[%s]>>>>/AF[%s]/PageMode/UseAttachments" % (entries, references)
+        names = _list_files(files)
+        if files and open_files:
+            names += b"/PageMode/UseAttachments"
         file.add(
             b"<</Type/Catalog/Pages %d 0 R/Lang%s/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"
             b"/ViewerPreferences<</DisplayDocTitle true>>/Extensions<</ADBE<</BaseVersion/1.7/ExtensionLevel 8>>>>%s>>"
@@ -157,3 +157,14 @@ class DocumentDraft:
         descriptor = file.add(b"<<%s/FontFile2 %d 0 R>>" % (objects.descriptor, program))
         descendant = file.add(b"<<%s/FontDescriptor %d 0 R>>" % (objects.descendant, descriptor))
         return file.add(b"<<%s/DescendantFonts[%d 0 R]/ToUnicode %d 0 R>>" % (objects.font, descendant, to_unicode))
+
+
+def _list_files(files: Sequence[EmbeddedFile]) -> bytes:
+    """Return the catalog's entries for embedded files."""
+    if not files:
+        return b""
+    # ASCII keys of one length keep the order of the mail (7.9.6), and some readers are confused by others.
+    width = max(4, len(str(len(files))))
+    entries = b" ".join([b"(%0*d) %d 0 R" % (width, place, item.specification) for place, item in enumerate(files)])
+    references = b" ".join([b"%d 0 R" % item.specification for item in files])
+    return b"/Names<</EmbeddedFiles<</Names[%s]>>>>/AF[%s]" % (entries, references)

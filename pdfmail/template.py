@@ -27,6 +27,9 @@ COVER_TEXT_WIDTH = TEXT_WIDTH - 2 * PANEL_PAD - 20
 COVER_TITLE_SIZE = 21.0
 COVER_TEXT_SIZE = 10.5
 COVER_LEADING = 15.0
+COVER_TITLE_LINES = 2
+COVER_TEXT_LINES = 8
+LAST_TEXT_LINES = 16
 
 _MAX_TEMPLATES = 64
 _MAX_FITTED = 200
@@ -143,6 +146,10 @@ class TemplateCache:
         styles = _make_styles(fonts, bold, palette)
         title = fit_text(fonts, wording.cover_title, styles.title, COVER_TITLE_WIDTH)
         text = fit_text(fonts, wording.cover_text, styles.text, COVER_TEXT_WIDTH)
+        if len(title) > COVER_TITLE_LINES or len(text) > COVER_TEXT_LINES:
+            raise BrandError(f"brand {brand.name}: title or text of the cover is too long for its panel")
+        if len(fit_text(fonts, wording.last_text, styles.lead, TEXT_WIDTH)) > LAST_TEXT_LINES:
+            raise BrandError(f"brand {brand.name}: the text of the last page is too long")
         height = 2 * PANEL_PAD + len(title) * (COVER_TITLE_SIZE + 5) + len(text) * COVER_LEADING
         return Template(
             brand=brand,

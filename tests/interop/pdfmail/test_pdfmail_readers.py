@@ -12,7 +12,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 import pytest
 
-from pdfmail.model import Cipher, PdfReport
+from pdfmail.model import Cipher
 from pdfmail.template import TemplateCache
 from tests.data.pdfmail.samples import (
     CIPHERS,
@@ -242,9 +242,15 @@ def test_two_writings_share_no_key_and_no_id(templates: TemplateCache) -> None:
         assert first.encryption.encryption_key != second.encryption.encryption_key
 
 
+def test_the_pane_opens_for_the_senders_files_only(templates: TemplateCache) -> None:
+    content, _ = write_bytes(templates, make_mail(message_eml=ORIGINAL))
+    with pikepdf.open(io.BytesIO(content), password=PASSWORD) as document:
+        assert "/PageMode" not in document.Root
+        assert "/EmbeddedFiles" in document.Root.Names
+
+
 def test_without_files_no_pane_opens_and_without_address_nothing_to_click(templates: TemplateCache) -> None:
-    content, report = write_bytes(templates, make_mail(text="No link here."), make_options(reply_url=None))
-    assert isinstance(report, PdfReport)
+    content, _ = write_bytes(templates, make_mail(text="No link here."), make_options(reply_url=None))
     with pikepdf.open(io.BytesIO(content), password=PASSWORD) as document:
         assert "/Names" not in document.Root
         assert "/PageMode" not in document.Root

@@ -18,7 +18,7 @@ from pdfmail.errors import (
     RenderError,
     UnguardedHostError,
 )
-from pdfmail.model import Attachment, Cipher, HtmlBody, InlineImage
+from pdfmail.model import Attachment, BrandTexts, Cipher, HtmlBody, InlineImage
 from pdfmail.template import TemplateCache
 from pdfmail.write import write_pdf
 from tests.data.pdfmail.samples import (
@@ -210,7 +210,15 @@ def test_errors_come_before_the_first_octet(templates: TemplateCache) -> None:
         with pytest.raises(kind):
             write_pdf(make_mail(), make_brand(), options, out, templates=templates)  # type: ignore[arg-type]
         assert not out.content
-    for brand in (make_brand(accent="teal"), make_brand(logo=b"no picture"), make_brand(logo=b"%PDF-1.4 broken")):
+    long = {"en": BrandTexts(cover_text="word " * 400)}
+    for brand in (
+        make_brand(accent="teal"),
+        make_brand(logo=b"no picture"),
+        make_brand(logo=b"%PDF-1.4 broken"),
+        make_brand(logo=b"x" * 3_000_000),
+        make_brand(texts=long),
+        make_brand(texts={"en": BrandTexts(last_text="word " * 800)}),
+    ):
         with pytest.raises(BrandError):
             write_bytes(templates, brand=brand)
 
