@@ -186,8 +186,10 @@ def read_line(untrusted_value: object, path: str) -> str:
 
 
 def read_address(untrusted_value: object, path: str) -> str:
-    """Item reader: a mail address, returned in normal form."""
+    """Item reader: one mail address, returned in normal form; no pattern."""
     value = check_text(untrusted_value, path)
+    if "*" in value:
+        raise DocumentError(path, "is a pattern", "Write one address; a star cannot stand here")
     try:
         return normalise_address(value)
     except AddressError as error:

@@ -211,6 +211,7 @@ def test_plain_only_where_allowed() -> None:
 def test_plain_never_lowers_what_a_rule_demands() -> None:
     decision = wished("{plain}", keywords=ALLOW, rules=[rule("r1", {"action": "pdf"})])
     assert (decision.method, decision.reason) == (Method.PDF, Reason.RULE)
+    assert any("a rule protects" in warning for warning in decision.warnings)
     assert wished("{plain}", keywords=ALLOW, rules=[rule("r1", {"action": "hold"})]).method is Method.HOLD
 
 

@@ -161,6 +161,8 @@ STRICT: list[tuple[object, dict[str, Any], bool, bool]] = [
     ({"header": {"name": "x-class", "is": ["public"]}}, {"headers": {"x-class": ("x" * 10_001,)}}, True, False),
     ({"attachments": {"extensions": ["pdf"]}}, {"attachments": FILES}, True, False),
     ({"attachments": {"types": ["application/*"]}}, {"attachments": FILES}, True, True),
+    ({"attachments": {"types": ["*"]}}, {}, False, False),
+    ({"sender": ["*"]}, {"authors": (), "reverse_path": ""}, False, False),
 ]
 
 
