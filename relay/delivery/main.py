@@ -22,7 +22,6 @@ from relay.core.errors import LetterlockError
 from relay.delivery.attempt import Attempt
 from relay.delivery.connections import ConnectionCache
 from relay.delivery.endings import plan_ending
-from relay.delivery.errors import RouteError
 from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
 from relay.log import Log
@@ -162,9 +161,8 @@ class Deliverer:
     def _deliver(self, delivery: Delivery, is_sweep: bool) -> None:
         try:
             outcomes = self._attempt.try_once(delivery)
-            table = self._table()
             endings = [
-                plan_ending(delivery, copy, outcomes[copy.id], _hop_key(table, copy.forward_path))
+                plan_ending(delivery, copy, outcomes[copy.id], self._hop_key(copy.forward_path))
                 for copy in delivery.copies
             ]
             if is_sweep:
@@ -175,6 +173,13 @@ class Deliverer:
                     self._counts.update(e.settlement.state.value for e in endings if e.settlement)
         except Exception:  # the lease runs out, the crash stays counted, and after three a person looks
             _log.exception("delivery-failed", message=delivery.message.id)
+
+    def _hop_key(self, forward_path: str) -> str | None:
+        try:
+            return self._table().resolve(forward_path).key
+        except LetterlockError:
+            # No route, or no table to be had now: what was handed over has to be written down all the same.
+            return None
 
     def _note_end(self, future: Future[None]) -> None:
         with self._lock:
@@ -242,10 +247,3 @@ class Deliverer:
             _log.warning("clean-stop-failed", error=type(error).__name__)
         self._ended.close()
         self._end_signal.close()
-
-
-def _hop_key(table: MailerTable, forward_path: str) -> str | None:
-    try:
-        return table.resolve(forward_path).key
-    except RouteError:
-        return None
