@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 from pdfmail.html.colours import measure_contrast, measure_lightness, parse_colour
 from pdfmail.html.names import name_set
 from pdfmail.html.pictures import PictureBook
+from pdfmail.html.style import PAGE_WIDTH_PX
 from pdfmail.html.targets import LinkTarget, is_text_misleading, is_text_the_target, parse_target
 from pdfmail.html.text import clean_text, find_direction, has_rtl, split_words
 from pdfmail.html.texts import BodyTexts
@@ -29,9 +30,19 @@ def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     parents = {child: parent for parent in root.iter() for child in parent}
     _adapt_pictures(root, parents, book, texts)
     _adapt_links(root, {child: parent for parent in root.iter() for child in parent}, texts)
+    _adapt_body_colours(root)
     if has_rtl("".join(root.itertext())):
         _set_directions(root)
     _rescue_contrast(root)
+
+
+def _adapt_body_colours(root: Element) -> None:
+    """Turn the colour attributes of what was the body element into style (HTML 15.3.2)."""
+    for element in root.iter("div"):
+        for name, property_name in (("bgcolor", "background-color"), ("text", "color")):
+            colour = parse_colour(element.attrib.pop(name, ""))
+            if colour is not None:
+                element.set("style", f"{property_name}:{colour};{element.get('style', '')}".rstrip(";"))
 
 
 def _adapt_pictures(root: Element, parents: dict[Element, Element], book: PictureBook, texts: BodyTexts) -> None:
@@ -45,7 +56,7 @@ def _adapt_pictures(root: Element, parents: dict[Element, Element], book: Pictur
             shown += 1
             image.set("src", f"cid:{key}")
             image.set("alt", (alt or texts.image)[:ALT_CHARS])
-            _fit(image, picture.width, picture.height)
+            _fit(image, picture.width)
         elif _is_invisible(image) or (alt is not None and not alt.strip()):
             _replace(parents[image], image, None)  # counters, spacers and decoration need no stand-in
         else:
@@ -69,16 +80,18 @@ def _is_invisible(image: Element) -> bool:
     return any(size.isdigit() and int(size) <= PIXEL for size in sizes) or "display:none" in style
 
 
-def _fit(image: Element, width: int, height: int) -> None:
+def _fit(image: Element, width: int) -> None:
     """Drop sizes that are no numbers the layout needs; a lone attribute keeps the picture's own ratio."""
     for name in ("width", "height"):
         value = image.get(name)
         if value is not None and (value == "0" or not value.rstrip("%").isdigit()):
             del image.attrib[name]
-    if width > 1400 and "width" not in image.attrib and "width" not in image.get("style", ""):
-        image.set("width", "642")  # a photograph without a size is as wide as the page
+    if image.get("width", "").isdigit() and int(image.get("width", "")) > PAGE_WIDTH_PX:
+        image.set("width", f"{PAGE_WIDTH_PX:g}")
         image.attrib.pop("height", None)
-    del height
+    if width > 1400 and "width" not in image.attrib and "width" not in image.get("style", ""):
+        image.set("width", f"{PAGE_WIDTH_PX:g}")  # a photograph without a size is as wide as the page
+        image.attrib.pop("height", None)
 
 
 def _replace(parent: Element, old: Element, new: Element | None) -> None:

@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pdfmail.errors import RenderCause, RenderError
 from pdfmail.html import guard
@@ -58,6 +57,7 @@ def confine_child(guards: ChildGuards, keep: tuple[int, ...], zygote: int) -> No
     guard.close_all_but(keep)
     if guards.user is not None:
         guard.drop_user(guards.user)
+    guard.drop_capabilities()
     guard.die_with_parent(signal.SIGKILL, zygote)
     guard.forbid_new_privileges()
     guard.restrict_files((*FONT_FOLDERS, *FONTCONFIG_FOLDERS))
@@ -77,18 +77,6 @@ def check_no_network() -> None:
             if error.errno in {errno.ENETUNREACH, errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT}:
                 continue
         raise guard.GuardError("network can be reached")
-
-
-def find_readable_font() -> bool:
-    """Say whether this process can open the first font file there is."""
-    for folder in FONT_FOLDERS:
-        for path in sorted(Path(folder).rglob("*.[to]t[fc]")):
-            try:
-                with path.open("rb") as font:
-                    return len(font.read(4)) == 4
-            except OSError:
-                return False
-    return False
 
 
 def _draw_answer(octets: bytes, draw: type_draw) -> bytes:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from pdfmail.errors import PdfMailError, RenderCause, RenderError, UnguardedHostError
+from pdfmail.html.fonts import PACKAGES
 from pdfmail.html.job import ANSWER_OCTETS, RenderLimits, Word, encode_job
 from pdfmail.model import HtmlBody
 
@@ -70,6 +71,7 @@ class ConfinedRenderer:
 
     def start(self) -> None:
         """Start the zygote now instead of with the first body. Raises UnguardedHostError, RendererStartError."""
+        self._forget_parents_zygote()
         with self._lock:
             self._ensure_zygote()
 
@@ -82,6 +84,7 @@ class ConfinedRenderer:
         if (body.html is None) == (body.text is None):
             raise RenderError(RenderCause.INPUT)
         job = encode_job(body)
+        self._forget_parents_zygote()
         with self._lock:
             for _ in range(2):
                 try:
@@ -92,8 +95,15 @@ class ConfinedRenderer:
 
     def close(self) -> None:
         """End the zygote. The object may be used again: the next body starts another."""
+        self._forget_parents_zygote()
         with self._lock:
             self._stop()
+
+    def _forget_parents_zygote(self) -> None:
+        """After a fork the zygote, and a lock that some thread may have held, belong to the parent."""
+        if self._owner != os.getpid():
+            self._process, self._control, self._owner = None, None, os.getpid()
+            self._lock = threading.Lock()
 
     def _render(self, job: bytes) -> bytes:
         control = self._ensure_zygote()
@@ -146,8 +156,6 @@ class ConfinedRenderer:
         raise RenderError(find_cause(word, verdict, self._limits))
 
     def _ensure_zygote(self) -> socket.socket:
-        if self._owner != os.getpid():  # after a fork: the zygote belongs to the parent
-            self._process, self._control, self._owner = None, None, os.getpid()
         if self._process is not None and self._process.poll() is not None:
             self._stop()
         if self._control is None:
@@ -192,7 +200,7 @@ class ConfinedRenderer:
                 "this host forbids a network namespace to the render process, so HTML is not rendered; "
                 "allow unprivileged user namespaces or give the worker CAP_SYS_ADMIN"
             )
-        raise RendererStartError(f"the render process does not work here ({rest}); are Pango and the fonts installed?")
+        raise RendererStartError(f"the render process does not work here ({rest}): {_explain(rest)}")
 
     def _stop(self) -> None:
         control, process = self._control, self._process
@@ -202,6 +210,12 @@ class ConfinedRenderer:
         if process is not None:
             process.kill()  # its child follows by PR_SET_PDEATHSIG
             process.wait()
+
+
+def _explain(reason: str) -> str:
+    if reason == "fonts":
+        return f"no font can be read; install {' '.join(PACKAGES)}"
+    return "is Pango installed (libpango-1.0-0, libpangoft2-1.0-0), and do the limits leave room for it?"
 
 
 def _send_job(control: socket.socket, job: bytes, answer: int) -> None:

@@ -8,6 +8,9 @@ fonts-crosextra-carlito, fonts-crosextra-caladea, fonts-dejavu-core. Source: fon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts")
 FONTCONFIG_FOLDERS = ("/etc/fonts", "/usr/share/fontconfig", "/var/cache/fontconfig")
 
@@ -44,14 +47,44 @@ METRIC_TWINS = {
 }
 
 GENERICS = {
-    "sans-serif": ("Noto Sans", "DejaVu Sans"),
-    "serif": ("Noto Serif", "Liberation Serif"),
+    "sans-serif": ("Noto Sans", "Noto Sans Arabic", "Noto Sans Hebrew", "DejaVu Sans"),
+    "serif": ("Noto Serif", "Noto Naskh Arabic", "Noto Serif Hebrew", "Liberation Serif"),
     "monospace": ("DejaVu Sans Mono", "Liberation Mono"),
     "emoji": ("Noto Color Emoji",),
 }
 
 # Which face of the pan-CJK fonts draws Han characters for a language (Han unification).
 HAN_FACES = (("ja", "JP"), ("ko", "KR"), ("zh-tw", "TC"), ("zh-hk", "HK"), ("zh-cn", "SC"), ("zh-sg", "SC"))
+
+
+# A file of each package: what is missing is drawn with a substitute or, for whole scripts, as empty boxes.
+PACKAGES = {
+    "fonts-noto-core": "NotoSans-Regular.ttf",
+    "fonts-noto-cjk": "NotoSansCJK-Regular.ttc",
+    "fonts-noto-color-emoji": "NotoColorEmoji.ttf",
+    "fonts-liberation": "LiberationSans-Regular.ttf",
+    "fonts-crosextra-carlito": "Carlito-Regular.ttf",
+    "fonts-crosextra-caladea": "Caladea-Regular.ttf",
+    "fonts-dejavu-core": "DejaVuSans.ttf",
+}
+
+
+def find_missing_packages(folders: Iterable[str] = FONT_FOLDERS) -> tuple[str, ...]:
+    """Return the Debian packages of fonts that this host lacks, for a configuration check."""
+    present = {path.name for folder in folders for path in Path(folder).rglob("*.tt?")}
+    return tuple(package for package, name in PACKAGES.items() if name not in present)
+
+
+def can_read_fonts(folders: Iterable[str] = FONT_FOLDERS) -> bool:
+    """Say whether there is a font and this process can open the first."""
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*.[to]t[fc]")):
+            try:
+                with path.open("rb") as font:
+                    return len(font.read(4)) == 4
+            except OSError:
+                return False
+    return False
 
 
 def make_fonts_conf(cache_folder: str) -> str:

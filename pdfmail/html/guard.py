@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +57,28 @@ def die_with_parent(signal_number: int, parent: int) -> None:
     _prctl("pdeathsig", PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def die_with_client(client: int) -> None:
+    """End this process when the process `client` has ended.
+
+    The kernel sends the signal when the thread that forked us ends (prctl(2)), which may be long before its process
+    does: so the handler looks whether our parent has changed. The request outlives such a change of thread.
+    """
+
+    def look(_signal: int, _frame: object) -> None:
+        if os.getppid() != client:
+            os._exit(1)
+
+    signal.signal(signal.SIGHUP, look)
+    die_with_parent(signal.SIGHUP, client)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, in this user namespace too (capset(2), version 3 of its header)."""
+    header = struct.pack("Ii", 0x20080522, 0)
+    if _libc().capset(header, bytes(24)) != 0:
+        raise GuardError("capabilities")
 
 
 def forbid_new_privileges() -> None:

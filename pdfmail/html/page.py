@@ -38,7 +38,7 @@ hr {{ border: 0; border-top: 1px solid #d5dce2; margin: 0.8em 0 }}
 ul, ol {{ margin: 0 0 0.8em 0 }}
 .ll-image {{ display: inline-block; border: 1px solid #d5dce2; background: #f4f6f8; color: #52606d; padding: 2px 6px;
   font-size: 8.5pt; line-height: 1.3; text-decoration: none; border-radius: 3px }}
-.ll-mark {{ font-size: 7pt; color: #52606d; text-decoration: none; vertical-align: super; line-height: 1 }}
+.ll-mark {{ font-size: 7pt; color: inherit; text-decoration: none; vertical-align: super; line-height: 1 }}
 .ll-warning {{ color: #a11515; background: #ffffff; font-weight: bold; font-size: 9pt }}
 .ll-links {{ margin-top: 2em; padding-top: 0.6em; border-top: 1px solid #d5dce2; font-size: 8pt; color: #52606d;
   background: #ffffff; line-height: 1.35; text-align: left }}

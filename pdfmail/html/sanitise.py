@@ -20,7 +20,7 @@ import nh3
 from pdfmail.html.adapt import adapt_tree
 from pdfmail.html.depth import flatten_deep_markup
 from pdfmail.html.names import name_set
-from pdfmail.html.pictures import Picture, PictureBook
+from pdfmail.html.pictures import Picture, PictureBook, extract_data_pictures
 from pdfmail.html.style import filter_style
 from pdfmail.html.text import clean_text
 from pdfmail.html.texts import BodyTexts
@@ -45,6 +45,7 @@ _BOX = {"align", "bgcolor", "width", "height", "valign"}
 ATTRIBUTES: dict[str, set[str]] = {
     "*": {"style", "dir", "lang", "align"},
     "a": {"href"},
+    "div": {"bgcolor", "text"},  # of body, see keep_body_style
     "img": {"src", "alt", "width", "height", "border"},
     "table": _BOX | {"border", "cellpadding", "cellspacing", "bordercolor"},
     "td": _BOX | {"colspan", "rowspan"},
@@ -86,13 +87,24 @@ class SafeBody:
 
 def sanitise_html(untrusted_html: str, images: Sequence[InlineImage], texts: BodyTexts) -> SafeBody:
     """Return the safe body of an HTML mail. `images` are the parts that cid: may name."""
-    is_cut = len(untrusted_html) > MAX_HTML
-    markup = clean_text(untrusted_html[:MAX_HTML])
-    markup = fold_styles(flatten_deep_markup(markup))
+    markup, data_pictures = extract_data_pictures(untrusted_html)
+    is_cut = len(markup) > MAX_HTML
+    markup = clean_text(markup[:MAX_HTML])
+    markup = keep_body_style(fold_styles(flatten_deep_markup(markup)))
     tree = build_tree(clean_markup(markup))
-    book = PictureBook(images)
+    book = PictureBook((*images, *data_pictures))
     adapt_tree(tree.root, book, texts)
     return SafeBody(tree.root, book.list_used(), is_cut or tree.is_shortened)
+
+
+_BODY_TAG = re.compile(r"<body(?=\s)", re.IGNORECASE)
+_BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
+
+
+def keep_body_style(untrusted_html: str) -> str:
+    """Make a div of body where it has attributes: the cleaner drops body, but its font and colours should stay."""
+    markup, count = _BODY_TAG.subn("<div", untrusted_html, count=1)
+    return _BODY_END.sub("</div>", markup) if count else untrusted_html
 
 
 _STYLE = re.compile(r"<style\b[^<>]*+>(.*?)(?:</style[\s/>]|\Z)", re.IGNORECASE | re.DOTALL)
@@ -152,7 +164,7 @@ def filter_attribute(element: str, name: str, untrusted_value: str) -> str | Non
         return value.lower() if value.lower() in {"ltr", "rtl", "auto"} else None
     if name == "lang":
         return value if _LANGUAGE.fullmatch(value) else None
-    if name in {"bgcolor", "color", "bordercolor"}:
+    if name in {"bgcolor", "color", "bordercolor", "text"}:
         return value if _HTML_COLOUR.fullmatch(value) else None
     if name == "face":
         return value if re.fullmatch(r"[\w ,.'-]{1,120}", value) and "emoji" not in value.lower() else None

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pdfmail.html import guard
-from pdfmail.html.child import ChildGuards, find_readable_font, run_child
+from pdfmail.html.child import ChildGuards, run_child
+from pdfmail.html.fonts import can_read_fonts
 from pdfmail.html.job import RenderLimits, Word, encode_job
 from pdfmail.model import HtmlBody
 
@@ -48,11 +49,14 @@ def run_zygote(control_descriptor: int, parent: int, limits: RenderLimits) -> No
 def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[type_draw, ChildGuards] | None:
     try:
         guard.close_all_but((control.fileno(),))
-        guard.die_with_parent(signal.SIGKILL, parent)
+        guard.die_with_client(parent)
         guard.forbid_new_privileges()
         guard.leave_network()
     except guard.GuardError:
         control.send(b"unguarded")
+        return None
+    if not can_read_fonts():
+        control.send(b"broken fonts")
         return None
     try:
         draw = _warm_up()
@@ -84,7 +88,7 @@ def _choose_user() -> int | None:
 
     def probe() -> int:
         guard.drop_user(UNPRIVILEGED_USER)
-        return 0 if find_readable_font() else 1
+        return 0 if can_read_fonts() else 1
 
     try:
         return UNPRIVILEGED_USER if _run_in_fork(probe) == 0 else None

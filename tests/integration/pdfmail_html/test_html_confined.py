@@ -359,3 +359,14 @@ _PDFIUM = threading.Lock()
 def read_text_safely(pdf: bytes) -> str:
     with _PDFIUM:  # pdfium is not made for threads
         return read_text(pdf).strip()
+
+
+def test_a_renderer_outlives_the_thread_that_started_it() -> None:
+    with ConfinedRenderer() as own:
+        thread = threading.Thread(target=own.start)
+        thread.start()
+        thread.join()
+        zygote = own.zygote_id
+        for _ in range(3):
+            assert own.render_body(HtmlBody(html="x"))
+        assert own.zygote_id == zygote

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdfmail.html.fonts import GENERICS, METRIC_TWINS, make_fonts_conf
+from pdfmail.html.fonts import (
+    GENERICS,
+    METRIC_TWINS,
+    PACKAGES,
+    can_read_fonts,
+    find_missing_packages,
+    make_fonts_conf,
+)
 from pdfmail.html.page import MAX_LINES, STYLESHEET, build_text_tree, wrap_body
 from pdfmail.html.text import BREAK, clean_text
 from pdfmail.html.texts import ENGLISH
@@ -68,3 +76,12 @@ def test_the_fonts_file_is_well_formed_and_puts_no_emoji_before_text() -> None:
 def test_the_style_sheet_fetches_nothing() -> None:
     assert "url(" not in STYLESHEET
     assert "@import" not in STYLESHEET
+
+
+def test_missing_font_packages_are_named(tmp_path: Path) -> None:
+    assert set(find_missing_packages([str(tmp_path)])) == set(PACKAGES)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "NotoSans-Regular.ttf").write_bytes(b"true")
+    assert "fonts-noto-core" not in find_missing_packages([str(tmp_path)])
+    assert can_read_fonts([str(tmp_path)])
+    assert not can_read_fonts([str(tmp_path / "none")])

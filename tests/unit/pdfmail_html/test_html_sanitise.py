@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from html.parser import HTMLParser
@@ -317,3 +318,25 @@ def test_our_words_come_in_two_languages() -> None:
     assert choose_texts("ja") is ENGLISH
     written = write_tree(sanitise_html("<a href=https://a.example/>x</a>", (), GERMAN).root)
     assert "Links in dieser Nachricht" in written
+
+
+def test_font_and_colours_of_the_body_element_stay() -> None:
+    written = show("<html><body bgcolor=#222222 text=#eeeeee style='font-family:Arial;margin:0'><p>a</p></body></html>")
+    assert written == (
+        "<div><div style=\"color:#eeeeee;background-color:#222222;font-family:'Arial';margin:0px\"><p>a</p></div></div>"
+    ).replace("'", "&#x27;")
+
+
+def test_a_picture_inside_the_markup_is_checked_like_a_part() -> None:
+    encoded = base64.b64encode(IMAGES[0].content).decode()
+    body = sanitise(
+        f'<img src="data:image/png;base64,{encoded}" alt=a><img src=data:image/png;base64,AAAA alt=b>'
+        "<img src='data:image/svg+xml;base64,PHN2Zz4=' alt=c>"
+    )
+    assert [picture.content for picture in body.pictures.values()] == [IMAGES[0].content]
+    assert write_tree(body.root).count("ll-image") == 2
+
+
+def test_pictures_inside_the_markup_do_not_count_as_text() -> None:
+    markup = f'<p>a<img src="data:image/jpeg;base64,{"A" * 2_000_000}" alt=x>b'
+    assert not sanitise(markup).is_shortened
