@@ -298,6 +298,8 @@ def _read_endpoint(name: object) -> tuple[str, int]:
     if not isinstance(name, tuple) or len(name) < 2:
         return "", 0
     address = str(name[0])
+    if ":" not in address:
+        return address, int(name[1])
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

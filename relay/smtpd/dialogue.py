@@ -9,20 +9,16 @@ Must not: touch transports (channel.py does), write codes (replies.py does), jud
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from relay.core.envelope import Envelope, Recipient, SessionInfo
 from relay.log import Log
 from relay.smtpd import authentication, grammar, replies
 from relay.smtpd.buffer import OverlongLineError
-from relay.smtpd.content import ContentReceiver
 from relay.smtpd.limits import client_key
 from relay.smtpd.logins import Login
+from relay.smtpd.reception import Reception, Sender, Transaction
 from relay.smtpd.replies import RefusalError, Reply
-from relay.smtpd.scanner import ChunkChecker, DataScanner
 from relay.smtpd.service import Endpoint, Service
-from relay.smtpd.trace import received_field
 
 if TYPE_CHECKING:
     from relay.smtpd.channel import Channel
@@ -34,20 +30,6 @@ _BEFORE_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})  # RFC 3207 4
 _LAST_IN_GROUP = frozenset({"EHLO", "HELO", "DATA", "STARTTLS", "AUTH"})
 
 
-@dataclass(slots=True)
-class Transaction:
-    """One mail transaction, from MAIL to the end of data or RSET."""
-
-    mail: grammar.MailCommand
-    recipients: list[Recipient] = field(default_factory=list)
-    had_recipient_refused: bool = False
-    receiver: ContentReceiver | None = None
-    """Set while BDAT chunks come."""
-    checker: ChunkChecker = field(default_factory=ChunkChecker)
-    failure: Reply | None = None
-    """An earlier chunk was refused with this; the others are too (RFC 3030 2)."""
-
-
 class Dialogue:
     """The dialogue with one peer."""
 
@@ -56,6 +38,7 @@ class Dialogue:
         self._service = service
         self._endpoint = endpoint
         self._limits = service.config.limits
+        self._reception = Reception(channel, service, endpoint)
         self._helo: str | None = None
         self._is_extended = False
         self._login: Login | None = None
@@ -235,7 +218,7 @@ class Dialogue:
         transaction = self._transaction
         if transaction is None:
             return replies.MAIL_FIRST
-        if transaction.receiver is not None or transaction.failure is not None:
+        if transaction.has_chunks:
             return replies.BDAT_RUNNING
         try:
             command = grammar.parse_rcpt(rest, extended=self._is_extended, smtputf8=transaction.mail.smtputf8)
@@ -247,8 +230,7 @@ class Dialogue:
             self._service.stats.recipients_refused += 1
             raise
         # The same path twice is one recipient; it would get the message once anyway.
-        if all(known.forward_path != recipient.forward_path for known in transaction.recipients):
-            transaction.recipients.append(recipient)
+        transaction.recipients.setdefault(recipient.forward_path, recipient)
         self._service.stats.recipients_accepted += 1
         return replies.RECIPIENT_OK
 
@@ -263,7 +245,7 @@ class Dialogue:
         if transaction is not None and transaction.receiver is not None:
             await transaction.receiver.abandon()
 
-    # --- content ------------------------------------------------------------------------------------------------------
+    # --- content (reception.py) ---------------------------------------------------------------------------------------
 
     def _content_ready(self) -> Transaction:
         transaction = self._transaction
@@ -273,146 +255,37 @@ class Dialogue:
             raise RefusalError(replies.NO_VALID_RECIPIENTS if transaction.had_recipient_refused else replies.RCPT_FIRST)
         return transaction
 
-    def _open_receiver(self, transaction: Transaction) -> ContentReceiver:
-        channel, mail = self._channel, transaction.mail
-        session = SessionInfo(
-            listener=self._endpoint.listener.name,
-            side=self._endpoint.listener.side,
-            client_ip=channel.client_ip,
-            helo=self._helo or "",
-            tls=channel.tls,
-            login=None if self._login is None else self._login.name,
-            local_ip=channel.local_ip,
-            local_port=channel.local_port,
-        )
-        envelope = Envelope(
-            reverse_path=mail.reverse_path,
-            recipients=tuple(transaction.recipients),
-            body_type=mail.body_type,
-            smtputf8=mail.smtputf8,
-            dsn_ret=mail.ret,
-            dsn_envid=mail.envid,
-        )
-        incoming = self._service.intake.open(session, envelope)
-        field_octets = received_field(
-            session,
-            envelope,
-            hostname=self._service.config.hostname,
-            message_id=incoming.message_id,
-            now_ms=self._service.clock.now_ms(),
-            extended=self._is_extended,
-        )
-        return ContentReceiver(
-            incoming,
-            field_octets,
-            limits=self._limits,
-            stats=self._service.stats,
-            keeper=self._service.keeper,
-            clock=self._service.clock,
-        )
+    def _sender(self) -> Sender:
+        return Sender(self._helo or "", self._is_extended, None if self._login is None else self._login.name)
 
     async def _data(self, rest: str) -> Reply:
         if rest:
             return replies.NO_ARGUMENT
         transaction = self._content_ready()
-        if transaction.receiver is not None or transaction.failure is not None:
+        if transaction.has_chunks:
             return replies.BDAT_RUNNING
-        receiver = self._open_receiver(transaction)
-        try:
-            self._channel.reply(replies.SEND_DATA)
-            await self._channel.flush()
-            if not await self._receive_data(receiver):
-                await receiver.abandon()
-                return replies.FAR_TOO_LARGE
-            reply = await receiver.finish()
-        except BaseException:
-            await receiver.abandon()
-            raise
-        self._transaction = None
-        self._note_outcome(reply)
-        return reply
-
-    async def _receive_data(self, receiver: ContentReceiver) -> bool:
-        """Receive up to the end of data; False when the peer does not come to an end."""
-        scanner = DataScanner()
-        pace = _Pace(self._channel, self._limits.chunk_octets, self._limits.chunk_timeout)
-        while not scanner.is_done:
-            chunk = await pace.next_octets(-1)
-            content = scanner.feed(chunk)
-            if scanner.has_bare:
-                await receiver.refuse(replies.BARE_CR_OR_LF)
-            await receiver.take(content)
-            if receiver.is_hopeless:
-                return False
-        self._channel.input.give_back(scanner.rest)
-        return True
+        return self._note_outcome(await self._reception.receive_data(transaction, self._sender()))
 
     async def _bdat(self, rest: str) -> Reply:
         octets, is_last = grammar.parse_bdat(rest)
         if octets > self._limits.message_octets + self._limits.overrun_octets:
             return replies.FAR_TOO_LARGE
-        refusal = self._begin_chunk()
-        transaction = self._transaction
-        receiver = None if transaction is None else transaction.receiver
-        pace = _Pace(self._channel, self._limits.chunk_octets, self._limits.chunk_timeout)
-        left = octets
-        while left:
-            # RFC 3030 2: the announced octets are consumed whatever the reply will be.
-            chunk = await pace.next_octets(left)
-            left -= len(chunk)
-            if refusal is None and transaction is not None and receiver is not None:
-                transaction.checker.feed(chunk)
-                if transaction.checker.has_bare:
-                    await receiver.refuse(replies.BARE_CR_OR_LF)
-                await receiver.take(chunk)
-        self._channel.set_deadline(None)
-        if transaction is None or receiver is None or refusal is not None:
-            if is_last and transaction is not None and transaction.failure is not None:
-                self._transaction = None
-            return refusal or replies.MAIL_FIRST
-        return await self._end_chunk(transaction, receiver, octets, is_last=is_last)
-
-    def _begin_chunk(self) -> Reply | None:
-        """Return why this chunk is only thrown away, or None with the receiver in place."""
         try:
             transaction = self._content_ready()
         except RefusalError as refusal:
+            # RFC 3030 2: the announced octets are consumed whatever the reply will be.
+            await self._reception.skip(octets)
             return refusal.reply
-        if transaction.failure is not None:
-            # The same reply again: a 503 here could turn a fault of ours into a bounce for a pipelining client.
-            return transaction.failure
-        try:
-            if transaction.receiver is None:
-                transaction.receiver = self._open_receiver(transaction)
-        except Exception as error:  # the octets must still be consumed before the 4xx
-            self._service.stats.faults += 1
-            self._service.stats.last_fault_ms = self._service.clock.now_ms()
-            _log.exception("spool-fault", listener=self._endpoint.listener.name)
-            transaction.failure = replies.for_error(error)
-            return transaction.failure
-        return None
+        return self._note_outcome(
+            await self._reception.receive_chunk(transaction, self._sender(), octets, is_last=is_last)
+        )
 
-    async def _end_chunk(
-        self, transaction: Transaction, receiver: ContentReceiver, octets: int, *, is_last: bool
-    ) -> Reply:
-        if is_last:
-            transaction.checker.finish()
-            if transaction.checker.has_bare:
-                await receiver.refuse(replies.BARE_CR_OR_LF)
-        if not is_last and receiver.refusal is None:
-            return replies.chunk_taken(octets)
-        reply = await receiver.finish()
-        transaction.receiver = None
-        if is_last:
+    def _note_outcome(self, reply: Reply) -> Reply:
+        if self._transaction is not None and self._transaction.is_over:
             self._transaction = None
-        else:
-            transaction.failure = reply
-        self._note_outcome(reply)
-        return reply
-
-    def _note_outcome(self, reply: Reply) -> None:
         if not reply.is_refusal:
             self._errors = 0
+        return reply
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
@@ -430,32 +303,6 @@ class Dialogue:
 
     async def _quit(self, rest: str) -> Reply:
         return replies.NO_ARGUMENT if rest else replies.BYE
-
-
-class _Pace:
-    """Reads content from a peer that must keep up: so many octets in so many seconds, our own time not counted."""
-
-    __slots__ = ("_channel", "_left", "_octets", "_seconds", "_since")
-
-    def __init__(self, channel: Channel, octets: int, seconds: float) -> None:
-        self._channel = channel
-        self._octets = octets
-        self._seconds = seconds
-        self._since = 0
-        self._left: float | None = seconds
-
-    async def next_octets(self, most: int) -> bytes:
-        """Return what has come. Raises ConnectionError when the peer has closed."""
-        self._channel.set_deadline(self._left)
-        octets = await self._channel.input.next_octets(most)
-        self._left = self._channel.hold_deadline()
-        if not octets:
-            raise ConnectionResetError
-        self._since += len(octets)
-        if self._since >= self._octets:
-            self._since = 0
-            self._left = self._seconds
-        return octets
 
 
 async def _answer_denied(line: bytes) -> Reply:

@@ -11,11 +11,11 @@ from collections import OrderedDict
 
 def client_key(client_ip: str) -> str:
     """Return what limits count by: the IPv4 address, or the /64 that one IPv6 client has to itself."""
-    try:
-        address = ipaddress.ip_address(client_ip)
-    except ValueError:
+    if ":" not in client_ip:
         return client_ip
-    if address.version == 4:
+    try:
+        address = ipaddress.IPv6Address(client_ip)
+    except ValueError:
         return client_ip
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 

@@ -7,7 +7,6 @@ Keywords after WITH: RFC 3848, RFC 6531 4.3.
 
 from __future__ import annotations
 
-import ipaddress
 from email.utils import format_datetime
 
 from relay.core.clock import to_datetime
@@ -43,9 +42,5 @@ def received_field(
 
 
 def _literal(client_ip: str) -> str:
-    try:
-        address = ipaddress.ip_address(client_ip)
-    except ValueError:
-        return "unknown"
     # RFC 5321 4.1.3; a scope is of this host alone
-    return f"[IPv6:{client_ip.partition('%')[0]}]" if address.version == 6 else f"[{client_ip}]"
+    return f"[IPv6:{client_ip.partition('%')[0]}]" if ":" in client_ip else f"[{client_ip or 'unknown'}]"
