@@ -104,13 +104,8 @@ def test_nothing_of_the_mail_is_repeated() -> None:
         headers={"x-class": ("CANARY-header",), "subject": ("CANARY-subject",)},
         files=(File("CANARY-name.exe", "application/x-CANARY", 5),),
     )
-    rules = [
-        {
-            "id": "f",
-            "when": {"attachments": {"extensions": ["exe"]}, "header": {"name": "x-class"}},
-            "then": [{"action": "hold"}],
-        }
-    ]
+    when = {"attachments": {"extensions": ["exe"]}, "header": {"name": "x-class"}}
+    rules = [{"id": "f", "when": when, "then": [{"action": "hold"}]}]
     where = organisation(rules=rules)
     explanation = explain(facts(mail, where=where), recipient(where=where), ruleset(rules=rules))
     assert explanation.decision.method is Method.HOLD
