@@ -121,13 +121,17 @@ def test_a_notice_exists_exactly_if_its_step_happened(spool: Spool) -> None:
     message_id = spool.put()
     (work,) = claim_work(spool.db, "w", 1)
     copy = work.copies[0]
-    with pytest.raises(LeaseLostError), spool.db.transaction() as tx:
-        new_system_message(tx, lambda: spool.public, TENANT, _notice(spool, cause=message_id), ACTOR)
-        settle_many(tx, [Settlement(copy.id, copy.fence + 1, State.FAILED)], ACTOR)
+
+    def fail_with_notice(fence: int) -> str:
+        with spool.db.transaction() as tx:
+            made = new_system_message(tx, lambda: spool.public, TENANT, _notice(spool, cause=message_id), ACTOR)
+            settle_many(tx, [Settlement(copy.id, fence, State.FAILED)], ACTOR)
+            return made
+
+    with pytest.raises(LeaseLostError):
+        fail_with_notice(copy.fence + 1)
     assert spool.count("message") == 1
-    with spool.db.transaction() as tx:
-        notice_id = new_system_message(tx, lambda: spool.public, TENANT, _notice(spool, cause=message_id), ACTOR)
-        settle_many(tx, [Settlement(copy.id, copy.fence, State.FAILED)], ACTOR)
+    notice_id = fail_with_notice(copy.fence)
     (delivery,) = claim_delivery(spool.db, "d", 9)
     assert delivery.message.id == notice_id
     assert (delivery.message.origin, delivery.message.cause, delivery.hop) == ("system", message_id, "inside")
