@@ -54,16 +54,19 @@ def choose_methods(case: Case, outcome: RuleOutcome, wishes: Wishes) -> Choice:
     if refusal:
         notes.append(refusal)
     warnings = (refusal,) if refusal else ()
+    confidential = wishes.confidential_reason if wishes.is_confidential else Reason.RULE
+    turned = False
     for candidate in _candidates(case, outcome, wishes, notes, refusal):
         if is_confidential and candidate.methods == (Method.PASS,):
             notes.append(f"Not passed in the clear, as {candidate.source} says, because it is confidential.")
+            turned = True
             continue
-        methods = ", ".join(candidate.methods)
-        return replace(candidate, warnings=warnings, notes=(*notes, f"By {candidate.source}: {methods}."))
+        notes.append(f"By {candidate.source}: {', '.join(candidate.methods)}.")
+        # Where clear text was turned away, that is the reason for protection; the methods are the next candidate's.
+        reason = confidential if turned else candidate.reason
+        return replace(candidate, reason=reason, warnings=warnings, notes=tuple(notes))
     # Only a confidential mail whose every default says pass comes here.
-    return Choice(
-        (Method.PDF,), wishes.confidential_reason, "confidential", "it is confidential", warnings, tuple(notes)
-    )
+    return Choice((Method.PDF,), confidential, "confidential", "it is confidential", warnings, tuple(notes))
 
 
 def _candidates(

@@ -117,11 +117,14 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
         warnings.append("AES-128 is used for old readers; AES-256 is stronger.")
     if wishes.renews_password and password is PasswordMode.MESSAGE:
         warnings.append("A new password was asked for, but every message has its own.")
+    secret = f"; confidential by {wishes.confidential_source}" if wishes.is_confidential else ""
+    if wishes.is_confidential:
+        rules = (*rules, wishes.confidential_source)
     is_hidden = recipient.address not in facts.named
     return Decision(
         method,
         choice.reason,
-        f"Protected as {_NAMES[method]} because {choice.cause}.",
+        f"Protected as {_NAMES[method]} because {choice.cause}{secret}.",
         rules,
         ruleset.version,
         confidential=is_confidential,

@@ -408,3 +408,23 @@ def test_clear_text_needs_the_permission_of_everybody_named(
     )
     if decision.method is Method.PASS:
         assert {*ours.authors, *([ours.sender] if ours.sender else [])} <= set(allowed)
+
+
+@settings(max_examples=250, deadline=None)
+@given(conditions, several_authors, recipients)
+def test_a_rule_passes_a_mail_only_if_it_would_pass_it_for_each_author_alone(
+    condition: dict[str, object], facts: Facts, to: RecipientFacts
+) -> None:
+    rules = [{"id": "r", "when": condition, "then": [{"action": "pass"}]}]
+    ruleset = compile_ruleset(organisation(rules=rules))
+    ours = replace(
+        facts,
+        client_ip="10.0.0.1",
+        side=Side.INSIDE,
+        is_loop=False,
+        is_system=False,
+        login=None,
+        may_write_outside=True,
+    )
+    if decide(ours, to, ruleset).rules[-1:] == ("r",):
+        assert all(ruleset.rules[0].condition.evaluate(one, to, False) for one in alone(ours))
