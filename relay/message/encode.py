@@ -77,10 +77,11 @@ def encode_text(text: str, subtype: str, charset: str = "utf-8", extra: bytes = 
 
 
 def encode_multipart(kind: str, parts: Iterable[bytes], parameters: str = "") -> bytes:
-    """Return a complete multipart entity from complete parts that end in CRLF."""
+    """Return a complete multipart entity from complete parts."""
     boundary = new_boundary()
-    pieces = [b'Content-Type: multipart/%s; boundary="%s"%s\r\n\r\n' % (kind.encode(), boundary, parameters.encode())]
+    pieces = [b'Content-Type: multipart/%s; boundary="%s"%s\r\n' % (kind.encode(), boundary, parameters.encode())]
     for part in parts:
-        pieces += (b"--", boundary, b"\r\n", part)
-    pieces += (b"--", boundary, b"--\r\n")
+        # The line end before a delimiter is the delimiter's (RFC 2046 5.1.1).
+        pieces += (b"\r\n--", boundary, b"\r\n", part)
+    pieces += (b"\r\n--", boundary, b"--\r\n")
     return b"".join(pieces)
