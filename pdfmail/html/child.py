@@ -43,7 +43,7 @@ def run_child(job: int, answer: int, guards: ChildGuards, zygote: int, draw: typ
         except guard.GuardError:
             _write_all(answer, Word.UNGUARDED.value.encode() + b"\n")
         else:
-            _write_all(answer, _draw_answer(_read_all(job), draw))
+            _write_all(answer, _draw_answer(job, draw))
         status = 0
     finally:
         os._exit(status)  # no clean-up handlers of the zygote may run here
@@ -79,9 +79,9 @@ def check_no_network() -> None:
         raise guard.GuardError("network can be reached")
 
 
-def _draw_answer(octets: bytes, draw: type_draw) -> bytes:
+def _draw_answer(job: int, draw: type_draw) -> bytes:
     try:
-        return Word.OK.value.encode() + b"\n" + draw(decode_job(octets))
+        return Word.OK.value.encode() + b"\n" + draw(decode_job(_read_all(job)))
     except MemoryError:
         word = Word.MEMORY
     except RenderError as error:
