@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+from xml.sax.saxutils import escape
 
 from .canvas import FOOT_LINE, MARGIN, PAGE_WIDTH, TEXT_WIDTH, PageCanvas
 from .container import PdfFile, literal
@@ -107,10 +108,13 @@ class DocumentDraft:
         canvas.text(MARGIN, FOOT_BASE, cut_text(fonts, text, style, TEXT_WIDTH - width - 20), style)
         canvas.end()
 
-    def finish(self, files: Sequence[EmbeddedFile], moment: datetime | None, *, open_files: bool) -> int:
+    def finish(
+        self, files: Sequence[EmbeddedFile], moment: datetime | None, *, open_files: bool, is_accessible: bool
+    ) -> int:
         """Write pages, structure, fonts and catalog; return the octets of the whole file.
 
-        `open_files` asks readers to open their pane of attached files.
+        `open_files` asks readers to open their pane of attached files; `is_accessible` declares PDF/UA-1, which only
+        holds for pages whose every element is made here.
         """
         file = self.file
         number_nodes(file, self.root)
@@ -129,10 +133,11 @@ class DocumentDraft:
         names = _list_files(files)
         if files and open_files:
             names += b"/PageMode/UseAttachments"
+        metadata = file.add_packed(b"/Type/Metadata/Subtype/XML", _write_metadata(self._title, ua=is_accessible))
         file.add(
-            b"<</Type/Catalog/Pages %d 0 R/Lang%s/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"
+            b"<</Type/Catalog/Metadata %d 0 R/Pages %d 0 R/Lang%s/MarkInfo<</Marked true>>/StructTreeRoot %d 0 R"
             b"/ViewerPreferences<</DisplayDocTitle true>>/Extensions<</ADBE<</BaseVersion/1.7/ExtensionLevel 8>>>>%s>>"
-            % (page_tree, literal(self.template.wording.language), tree, names),
+            % (metadata, page_tree, literal(self.template.wording.language), tree, names),
             catalog,
         )
         # A neutral title and the time, no producer: the envelope says nothing about software or host.
@@ -168,3 +173,15 @@ def _list_files(files: Sequence[EmbeddedFile]) -> bytes:
     entries = b" ".join([b"(%0*d) %d 0 R" % (width, place, item.specification) for place, item in enumerate(files)])
     references = b" ".join([b"%d 0 R" % item.specification for item in files])
     return b"/Names<</EmbeddedFiles<</Names[%s]>>>>/AF[%s]" % (entries, references)
+
+
+def _write_metadata(title: str, *, ua: bool) -> bytes:
+    """Return the XMP packet: the neutral title, and PDF/UA-1 (ISO 14289-1 section 5) where it is kept."""
+    part = '<pdfuaid:part xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/">1</pdfuaid:part>' if ua else ""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{escape(title)}</rdf:li></rdf:Alt></dc:title>{part}</rdf:Description></rdf:RDF></x:xmpmeta>"
+        '<?xpacket end="r"?>'
+    ).encode()

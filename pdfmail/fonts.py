@@ -291,16 +291,16 @@ def _measure(font: Any, cap_height: int, weight: int) -> Metrics:
 
 def _to_unicode(by_glyph: Mapping[int, str]) -> bytes:
     """Return the CMap that gives the text back to search, copy and screen readers (9.10.3)."""
-    rows = [f"<{glyph:04x}><{character.encode('utf-16-be').hex()}>" for glyph, character in sorted(by_glyph.items())]
+    rows = [f"<{glyph:04x}> <{character.encode('utf-16-be').hex()}>" for glyph, character in sorted(by_glyph.items())]
     blocks = []
     for start in range(0, len(rows), 100):  # at most 100 a block
         part = rows[start : start + 100]
         blocks.append(f"{len(part)} beginbfchar\n" + "\n".join(part) + "\nendbfchar")
     return (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap\n"
-        "/CIDSystemInfo<</Registry(Adobe)/Ordering(UCS)/Supplement 0>>def\n"
-        "/CMapName/Adobe-Identity-UCS def /CMapType 2 def\n"
-        "1 begincodespacerange\n<0000><ffff>\nendcodespacerange\n"
+        "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+        "/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def\n"
+        "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+        "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
         + "\n".join(blocks)
-        + "\nendcmap CMapName currentdict /CMap defineresource pop end end"
+        + "\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend\n"
     ).encode()

@@ -288,8 +288,10 @@ def _graft_nodes(file: PdfFile, root: _BodyNode, pages: Sequence[_GraftedPage]) 
                     target.kids.append(Mark(page.number, kid.mcid))
             else:
                 page = pages[kid.page]
-                number = page.add_link(file, kid.link, target)
-                target.kids.append(ObjectKid(page.number, number))
+                # A link annotation belongs to a Link element (14.8.4.4.2), whatever the renderer hung it on.
+                owner = target if target.tag == "Link" else target.child("Link")
+                number = page.add_link(file, kid.link, owner)
+                owner.kids.append(ObjectKid(page.number, number))
     return result
 
 

@@ -70,8 +70,8 @@ _ENGLISH = Wording(
     badge="Encrypted message",
     cover_title="A confidential message for you",
     cover_text=(
-        "{organisation} sends you this message and its attachments as an encrypted PDF. It stays protected wherever "
-        "you keep this file, and it opens only with your password."
+        "{organisation} sends you this message, and whatever is attached to it, as an encrypted PDF. It stays "
+        "protected wherever you keep this file, and it opens only with your password."
     ),
     subject="Subject",
     sender="From",
@@ -165,8 +165,8 @@ _GERMAN = Wording(
     badge="Verschlüsselte Nachricht",
     cover_title="Eine vertrauliche Nachricht für Sie",
     cover_text=(
-        "{organisation} sendet Ihnen diese Nachricht samt Anlagen als verschlüsseltes PDF. Sie bleibt geschützt, wo "
-        "immer Sie die Datei aufbewahren, und öffnet sich nur mit Ihrem Passwort."
+        "{organisation} sendet Ihnen diese Nachricht mit allem, was dazugehört, als verschlüsseltes PDF. Sie bleibt "
+        "geschützt, wo immer Sie die Datei aufbewahren, und öffnet sich nur mit Ihrem Passwort."
     ),
     subject="Betreff",
     sender="Von",

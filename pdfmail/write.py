@@ -96,7 +96,12 @@ def write_pdf(
             section.language = mail.language_hint
     files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
-    octets = draft.finish(files, options.creation_time, open_files=bool(rows) or not body.is_complete)
+    octets = draft.finish(
+        files,
+        options.creation_time,
+        open_files=bool(rows) or not body.is_complete,
+        is_accessible=plan.rendered is None,
+    )
     warnings = [WARNING_AES_128] if options.cipher is Cipher.AES_128 else []
     return PdfReport(
         pages=len(draft.pages),

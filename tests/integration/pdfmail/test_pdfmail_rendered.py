@@ -87,8 +87,10 @@ def test_links_are_made_anew_and_belong_to_their_element(rendered: bytes) -> Non
                 "/Type", "/Subtype", "/P", "/Rect", "/Border", "/F", "/StructParent", "/Contents", "/A",
             }  # fmt: skip
             assert set(item.A.keys()) == {"/S", "/URI"}
-        for name in ("/Outlines", "/OpenAction", "/Names", "/Metadata"):
+        for name in ("/Outlines", "/OpenAction", "/Names"):
             assert name not in document.Root
+        assert b"WeasyPrint" not in document.Root.Metadata.read_bytes()
+        assert b"pdfuaid" not in document.Root.Metadata.read_bytes()  # a claim for pages of our own only
         assert "/Producer" not in document.docinfo
 
 

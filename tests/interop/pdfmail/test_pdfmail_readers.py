@@ -214,7 +214,7 @@ def test_nothing_of_the_mail_lies_in_the_file_in_the_clear(sample: Path) -> None
 def test_the_catalog_holds_no_action_and_the_rules_for_files(sample: Path) -> None:
     with pikepdf.open(sample, password=PASSWORD) as document:
         root = document.Root
-        for name in ("/OpenAction", "/AA", "/AcroForm", "/Metadata"):
+        for name in ("/OpenAction", "/AA", "/AcroForm"):
             assert name not in root
         assert "/JavaScript" not in root.Names
         assert root.PageMode == "/UseAttachments"
