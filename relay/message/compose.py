@@ -143,7 +143,6 @@ def write_carrier(mail: CarrierMail, content: Iterable[bytes], texts: MailTexts 
         "author_name": author_name,
         "attachment": mail.attachment_name,
         "reply_url": mail.reply_url or "",
-        "no_reply_url": "" if mail.reply_url else "yes",
         "pair": "yes" if mail.is_pair_password else "",
         "contact": mail.brand.contact,
     }

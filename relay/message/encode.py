@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 _LINE = 57  # octets that make a base64 line of 76 characters
 _LINES = 1024
 _BLOCK = _LINE * _LINES
+_HIGH = bytes(range(127, 256))
 _SPLIT = struct.Struct("76s" * _LINES)
 
 
@@ -62,7 +63,7 @@ def encode_text(text: str, subtype: str, charset: str = "utf-8", extra: bytes = 
         # `From ` and lone dots are the transport's business (RFC 5321 4.5.2).
         encoding, body = b"7bit", octets.replace(b"\n", b"\r\n")
     else:
-        foreign = sum(1 for octet in octets if octet > 126) if len(octets) < 1 << 16 else len(octets)
+        foreign = len(octets) - len(octets.translate(None, _HIGH))
         if foreign * 6 <= len(octets):
             encoding = b"quoted-printable"
             body = binascii.b2a_qp(octets, istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

@@ -2,8 +2,8 @@
 
 A template is NAME.LANGUAGE.txt: `Subject: ...`, a blank line, then paragraphs parted by blank lines. `# ` begins a
 heading, `- ` a list item, four blanks a line that stays as it is; `?name ` before a paragraph shows it only when that
-value is not empty, and a paragraph that names an empty value is left out. `$name` is a value (string.Template); a
-paragraph that is nothing but `$name` keeps the value's lines. Text and HTML are made from the same paragraphs, so both
+value is there and not empty, `?!name ` only when it is not; a paragraph that names an empty value is left out.
+`$name` is a value (string.Template); a paragraph that is nothing but `$name` keeps the value's lines. Text and HTML are made from the same paragraphs, so both
 always say the same. Values are never read as markup. Links are shown as the address they lead to and nothing else.
 Must not log a value: a notice may hold a password.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import html
 import re
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from relay.resources import templates_folder
 
 LANGUAGES = ("en", "de")
 _WIDTH = 74
-_CONDITION = re.compile(r"\?([a-z_]+) ")
+_CONDITION = re.compile(r"\?(!?[a-z_]+) ")
 _NAME = re.compile(r"\$(?:\{([a-z_]+)\}|([a-z_]+))")
 _LINK = re.compile(r"https://[^\s<>\"']+")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -89,13 +88,25 @@ def _read_template(source: str, path: Path) -> _MailTemplate:
     return _MailTemplate(head[9:].strip(), tuple(_read_block(block) for block in blocks if block.strip()))
 
 
-def _fill(text: str, values: Mapping[str, str], *, is_html: bool) -> str:
+def _fill(text: str, values: Mapping[str, str]) -> str:
     """Put the values in, once: what stands in a value is never looked at again."""
-    if is_html:
-        return Template(html.escape(text, quote=False)).substitute(
-            {name: _escape(name, value) for name, value in values.items()}
-        )
-    return Template(text).substitute(values)
+    return Template(text).substitute(values) if "$" in text else text
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of one mail in the three forms in which they are put in."""
+
+    raw: Mapping[str, str]
+    flat: Mapping[str, str]
+    """On one line each."""
+    html: Mapping[str, str]
+    """On one line, escaped."""
+
+    @classmethod
+    def make(cls, values: Mapping[str, str]) -> _Values:
+        flat = {name: " ".join(clean_text(value).split()) for name, value in values.items()}
+        return cls(values, flat, {name: _escape(name, value) for name, value in flat.items()})
 
 
 def _escape(name: str, value: str) -> str:
@@ -137,69 +148,75 @@ class MailTexts:
         self, name: str, languages: Iterable[str], values: Mapping[str, str], brand: MailBrand | None = None
     ) -> RenderedText:
         """Fill in one template in several languages, one under the other; the subject is in the first."""
+        forms = _Values.make(values)
         chosen = list(dict.fromkeys(one if one in LANGUAGES else "en" for one in languages)) or ["en"]
         subject = ""
         texts: list[str] = []
         fragments: list[str] = []
         for language in chosen:
             template = self._find(name, language)
-            subject = subject or " ".join(clean_text(_fill(template.subject, values, is_html=False)).split())
+            subject = subject or _fill(template.subject, forms.flat)
             shown = [block for block in template.blocks if _is_shown(block, values)]
-            texts.append(_write_text(shown, values))
-            fragments.append(f'<div lang="{language}">\n{_write_html(shown, values)}</div>\n')
+            texts.append(_write_text(shown, forms))
+            fragments.append(f'<div lang="{language}">\n{_write_html(shown, forms)}</div>\n')
         separator = f"\n{'-' * _WIDTH}\n\n"
         return RenderedText(chosen[0], subject, separator.join(texts), _write_document(chosen[0], fragments, brand))
 
 
 def _is_shown(block: _Block, values: Mapping[str, str]) -> bool:
-    if block.condition and not values[block.condition]:
+    name = block.condition.removeprefix("!")
+    if name and bool(values.get(name)) is block.condition.startswith("!"):
         return False
     return all(values[found[1] or found[2]] for found in _NAME.finditer(block.text))
 
 
-def _one_line(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: " ".join(clean_text(value).split()) for name, value in values.items()}
+def _wrap(text: str, first: str, later: str) -> str:
+    """Fill lines at blanks only, so that no address is broken."""
+    lines: list[str] = []
+    line = first
+    for word in text.split():
+        if len(line) + len(word) > _WIDTH and line.strip(" -"):
+            lines.append(line.rstrip())
+            line = later
+        line += word + " "
+    lines.append(line.rstrip())
+    return "\n".join(lines)
 
 
-def _write_text(blocks: list[_Block], values: Mapping[str, str]) -> str:
-    flat = _one_line(values)
+def _write_text(blocks: list[_Block], values: _Values) -> str:
     out: list[str] = []
     for block in blocks:
         if block.kind == "verbatim":
-            text = _fill(block.text, values, is_html=False)
+            text = _fill(block.text, values.raw)
         elif block.kind == "heading":
-            title = _fill(block.text, flat, is_html=False)
+            title = _fill(block.text, values.flat)
             text = f"{title}\n{'-' * min(len(title), _WIDTH)}"
+        elif block.kind == "item":
+            text = _wrap(_fill(block.text, values.flat), "- ", "  ")
         else:
-            text = textwrap.fill(
-                _fill(block.text, flat, is_html=False),
-                _WIDTH,
-                initial_indent="- " if block.kind == "item" else "",
-                subsequent_indent="  " if block.kind == "item" else "",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            text = _wrap(_fill(block.text, values.flat), "", "")
         out.append(text)
     return "\n\n".join(out) + "\n"
 
 
-def _write_html(blocks: list[_Block], values: Mapping[str, str]) -> str:
-    flat = _one_line(values)
+def _write_html(blocks: list[_Block], values: _Values) -> str:
     out: list[str] = []
     items: list[str] = []
     for block in [*blocks, _Block("end", "", "")]:
         if block.kind == "item":
-            items.append(f"<li>{_fill(block.text, flat, is_html=True)}</li>")
+            items.append(f"<li>{_fill(html.escape(block.text, quote=False), values.html)}</li>")
             continue
         if items:
             out.append(f"<ul>\n{chr(10).join(items)}\n</ul>")
             items = []
         if block.kind == "verbatim":
-            out.append(_write_verbatim(block, values))
+            out.append(_write_verbatim(block, values.raw))
         elif block.kind == "heading":
-            out.append(f'<h2 style="font-size:17px;margin:24px 0 8px">{_fill(block.text, flat, is_html=True)}</h2>')
+            out.append(
+                f'<h2 style="font-size:17px;margin:24px 0 8px">{_fill(html.escape(block.text, quote=False), values.html)}</h2>'
+            )
         elif block.kind == "paragraph":
-            out.append(f"<p>{_fill(block.text, flat, is_html=True)}</p>")
+            out.append(f"<p>{_fill(html.escape(block.text, quote=False), values.html)}</p>")
     return "\n".join(out) + "\n"
 
 
@@ -210,7 +227,7 @@ def _write_verbatim(block: _Block, values: Mapping[str, str]) -> str:
         return f"<p><strong>{_escape(name, values[name])}</strong></p>"
     out: list[str] = []
     code: list[str] = []
-    for line in [*_fill(block.text, values, is_html=False).split("\n"), ""]:
+    for line in [*_fill(block.text, values).split("\n"), ""]:
         if line.startswith("    ") or (code and not line.strip()):
             code.append(line.removeprefix("    "))
             continue
