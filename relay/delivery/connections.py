@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from relay.delivery.errors import HopError, Why
 from relay.delivery.route import Hop
 from relay.delivery.smtp import SmtpSession
+from relay.log import Log
+
+_log = Log("delivery")
 
 FIRST_PAUSE = 15.0
 LONGEST_PAUSE = 300.0
@@ -47,10 +50,6 @@ class _HopState:
     active: int = 0
     idle: list[tuple[float, SmtpSession]] = field(default_factory=list)
 
-    def allowed(self, hop: Hop) -> int:
-        # After a failure one probe at a time, so that thousands of waiting mails do not try each.
-        return 1 if self.failures else hop.max_connections
-
 
 class ConnectionCache:
     """Hands out sessions, one user at a time each. Safe for threads."""
@@ -69,6 +68,7 @@ class ConnectionCache:
         self._idle_seconds = idle_seconds
         self._slot_seconds = slot_seconds
         self._monotonic = monotonic
+        self._most = 1_000_000
         self._hops: dict[Hop, _HopState] = {}
         self._busy: set[SmtpSession] = set()
         self._freed = threading.Condition()
@@ -89,11 +89,19 @@ class ConnectionCache:
         finally:
             self._give_back(hop, session)
 
+    def limit_per_hop(self, connections: int) -> None:
+        """Let no hop have more connections than this, so that a slow one leaves threads for the others."""
+        self._most = max(1, connections)
+
+    def _allowed(self, state: _HopState, hop: Hop) -> int:
+        # After a failure one probe at a time, so that thousands of waiting mails do not try each.
+        return 1 if state.failures else min(hop.max_connections, self._most)
+
     def is_open(self, hop: Hop) -> bool:
         """Tell whether a mail for this hop would be tried now."""
         with self._freed:
             state = self._hops.setdefault(hop, _HopState())
-            return state.down_until <= self._monotonic() and state.active < state.allowed(hop)
+            return state.down_until <= self._monotonic() and state.active < self._allowed(state, hop)
 
     def closed_keys(self, hops: Iterable[Hop]) -> frozenset[str]:
         """Return the keys of those hops that are down or full: what the next claim shall skip."""
@@ -139,12 +147,6 @@ class ConnectionCache:
         for session in busy:
             session.abort()
 
-    def retry_now(self) -> None:
-        """Forget all marks, for an operator's `queue retry`."""
-        with self._freed:
-            for state in self._hops.values():
-                state.down_until, state.failures = 0.0, 0
-
     def note_failure(self, hop: Hop, error: HopError) -> None:
         """Mark a hop down after a failure of a session as such."""
         with self._freed:
@@ -153,13 +155,16 @@ class ConnectionCache:
             pause = min(FIRST_PAUSE * 2 ** min(state.failures - 1, 10), LONGEST_PAUSE)
             state.down_until = self._monotonic() + pause
             state.last_error, state.last_status = error.text, error.status
+        _log.warning("hop-down", hop=hop.key, why=error.why.value, status=error.status, seconds=pause)
 
     def note_success(self, hop: Hop) -> None:
         """Open a hop to all again."""
         with self._freed:
             state = self._hops.setdefault(hop, _HopState())
-            state.failures, state.down_until = 0, 0.0
+            failures, state.failures, state.down_until = state.failures, 0, 0.0
             self._freed.notify_all()
+        if failures:
+            _log.info("hop-up", hop=hop.key, failures=failures)
 
     def _take(self, hop: Hop, fresh: bool) -> SmtpSession:
         deadline = self._monotonic() + self._slot_seconds
@@ -168,7 +173,7 @@ class ConnectionCache:
             while True:
                 if state.down_until > self._monotonic():
                     raise HopDownError(f"waiting for the next hop: {state.last_error}", status=state.last_status)
-                if state.active < state.allowed(hop):
+                if state.active < self._allowed(state, hop):
                     break
                 # A hop on probation makes nobody wait, a busy one for a moment: no hop may hold all threads.
                 left = 0.0 if state.failures else deadline - self._monotonic()

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,7 +21,7 @@ from typing import Protocol
 from relay.core.errors import LetterlockError
 from relay.delivery.attempt import Attempt
 from relay.delivery.connections import ConnectionCache
-from relay.delivery.endings import plan_ending
+from relay.delivery.endings import Ending, plan_ending
 from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
 from relay.log import Log
@@ -75,6 +75,7 @@ class Deliverer:
         self._table = table
         self._owner = owner
         self._settings = settings or LoopSettings()
+        connections.limit_per_hop(self._settings.threads * 3 // 4)
         self._open: dict[Future[None], Delivery] = {}
         self._lock = threading.Lock()
         self._ended, self._end_signal = socket.socketpair()
@@ -171,6 +172,7 @@ class Deliverer:
             if self._settler.settle(delivery, endings):
                 with self._lock:
                     self._counts.update(e.settlement.state.value for e in endings if e.settlement)
+                _log_endings(endings)
         except Exception:  # the lease runs out, the crash stays counted, and after three a person looks
             _log.exception("delivery-failed", message=delivery.message.id)
 
@@ -247,3 +249,18 @@ class Deliverer:
             _log.warning("clean-stop-failed", error=type(error).__name__)
         self._ended.close()
         self._end_signal.close()
+
+
+def _log_endings(endings: Sequence[Ending]) -> None:
+    for ending in endings:
+        if ending.settlement:
+            copy, settlement = ending.copy, ending.settlement
+            _log.info(
+                "copy-ended",
+                message=copy.message_id,
+                copy=copy.id,
+                state=settlement.state.value,
+                status=settlement.status,
+                hop=settlement.hop or copy.hop,
+                attempts=copy.attempts,
+            )

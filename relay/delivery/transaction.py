@@ -237,8 +237,9 @@ class _Transaction:
             text = f"{error.text} after the end of data: the mail may arrive twice"
             self.settle_rest(Deferred("4.4.2", text, Why.DOUBTFUL, self._remote))
             return
+        # Whatever the reply, the transaction is over (RFC 5321 4.1.1.4).
+        session.needs_reset = False
         if reply.is_positive:
-            session.needs_reset = False
             has_dsn = "DSN" in session.features
             self.settle_rest(Delivered(reply.status, reply.line, self._remote, has_dsn, session.tls))
         else:

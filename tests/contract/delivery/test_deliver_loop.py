@@ -218,6 +218,11 @@ def test_a_late_settlement_is_refused_by_the_fence(bench: Bench):
 
 def test_keyd_away_costs_no_attempt(bench: Bench):
     away = [True]
+
+    def is_given_back(copy) -> bool:
+        untouched = (copy.state, copy.attempts, copy.crashes, copy.owner) == (State.QUEUED, 0, 0, "")
+        return untouched and copy.next_at > bench.clock.now_ms()
+
     real = bench.token.open_mail_key
 
     def open_mail_key(*args):
@@ -229,9 +234,7 @@ def test_keyd_away_costs_no_attempt(bench: Bench):
         message = bench.put(hop=key_of(server))
         bench.token.open_mail_key = open_mail_key  # type: ignore[method-assign]
         with running(bench.deliverer(server.port)) as wait_until:
-            wait_until(lambda: bench.copies(message)[0].next_at > bench.clock.now_ms())
-            copy = bench.copies(message)[0]
-            assert (copy.state, copy.attempts, copy.crashes, copy.owner) == (State.QUEUED, 0, 0, "")
+            wait_until(lambda: is_given_back(bench.copies(message)[0]))
             away[0] = False
             bench.clock.advance(10_000)
             wait_until(lambda: bench.states(message) == ["delivered"])
@@ -262,13 +265,14 @@ def test_stop_breaks_what_hangs_and_gives_back_what_waits(bench: Bench):
     patient = Timeouts(10, 60, 60, 60, 60, 60, 60, quit=0.2)
     with FaultServer(script=lambda _, command: HANG if command.startswith("MAIL") else None) as server:
         ids = [bench.put(hop=key_of(server)) for _ in range(8)]
-        deliverer = bench.deliverer(server.port, threads=2, grace_seconds=0.1, timeouts=patient)
+        # Four threads, and three of them at most for one hop.
+        deliverer = bench.deliverer(server.port, threads=4, grace_seconds=0.1, timeouts=patient)
         with running(deliverer) as wait_until:
-            wait_until(lambda: sum(c.startswith("MAIL") for c in server.commands) == 2)
+            wait_until(lambda: sum(c.startswith("MAIL") for c in server.commands) == 3)
     copies = [bench.copies(i)[0] for i in ids]
     assert all(copy.owner == "" and copy.crashes == 0 for copy in copies)
-    assert sorted(copy.state.value for copy in copies) == ["deferred"] * 2 + ["queued"] * 6
-    assert sum(copy.attempts for copy in copies) == 2
+    assert sorted(copy.state.value for copy in copies) == ["deferred"] * 3 + ["queued"] * 5
+    assert sum(copy.attempts for copy in copies) == 3
 
 
 def test_leases_of_a_dead_process_are_freed_at_its_next_start(bench: Bench):
