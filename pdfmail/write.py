@@ -79,13 +79,7 @@ def write_pdf(
 
     file = PdfFile(out, options.cipher, options.user_password)
     draft = DocumentDraft(file, template, wording.document_title)
-    files: list[EmbeddedFile] = []
-    rows: list[FileRow] = []
-    for name, attachment in zip(names, mail.attachments, strict=True):
-        written = embed_attachment(file, attachment, name)
-        files.append(written.entry)
-        kind = name_type(wording, name, attachment.media_type)
-        rows.append(FileRow(name, kind, format_size(wording, written.size)))
+    files, rows = _embed_attachments(file, mail, names, template)
     note = wording.attachments_note_reply if options.reply_url else wording.attachments_note
     draw_cover(draft, CoverContent(title, fields, rows, note))
     before = len(draft.root.kids)
@@ -194,6 +188,21 @@ def _draw_note(draft: DocumentDraft, subject: str, title: str, text: str) -> Non
         place = Place(MARGIN, base, TEXT_WIDTH)
     style = template.styles.lead
     draw_lines(canvas, section.child("P"), template.fit(text, style, TEXT_WIDTH), place, style)
+
+
+def _embed_attachments(
+    file: PdfFile, mail: MailContent, names: Sequence[str], template: Template
+) -> tuple[list[EmbeddedFile], list[FileRow]]:
+    """Stream the sender's files first, so that the table can give their true sizes."""
+    wording = template.wording
+    files: list[EmbeddedFile] = []
+    rows: list[FileRow] = []
+    for name, attachment in zip(names, mail.attachments, strict=True):
+        written = embed_attachment(file, attachment, name)
+        files.append(written.entry)
+        kind = name_type(wording, name, attachment.media_type)
+        rows.append(FileRow(name, kind, format_size(wording, written.size)))
+    return files, rows
 
 
 def _embed_rest(file: PdfFile, mail: MailContent, *, is_complete: bool, taken: Sequence[str]) -> list[EmbeddedFile]:
