@@ -14,6 +14,7 @@ from relay.core.errors import LetterlockError
 from relay.core.ports import Actor, Grant, KeyStore
 from relay.delivery.endings import Ending
 from relay.delivery.errors import Why
+from relay.delivery.outcome import Delivered
 from relay.message.addresses import Mailbox
 from relay.message.dsn import Action, DsnRecipient, DsnReport, is_dsn_wanted, write_dsn
 from relay.message.fields import HeaderFields, find_header_end, parse_fields
@@ -26,7 +27,39 @@ from relay.store.base import Database
 from relay.store.repositories.decisions import fetch_decisions
 
 _MOST_HEADER = 64 * 1024
-_BY_SMTP = frozenset({Why.REPLY})
+
+_UNREACHED = (
+    "Der Mailserver des Empfängers war nicht zu erreichen.",
+    "The recipient's mail server could not be reached.",
+)
+_UNSAFE = (
+    "Der Mailserver des Empfängers bot nicht die verlangte gesicherte Verbindung.",
+    "The recipient's mail server did not offer the protected connection that is required.",
+)
+_OURS = (
+    "Die Zustellung war wegen einer Störung bei uns nicht möglich.",
+    "The mail could not be delivered because of a fault on our side.",
+)
+_UNFIT = (
+    "Der Mailserver des Empfängers kann diese Art von Nachricht nicht annehmen.",
+    "The recipient's mail server cannot take this kind of message.",
+)
+_TOO_LARGE = (
+    "Die Nachricht ist größer, als der Mailserver des Empfängers annimmt.",
+    "The message is larger than the recipient's mail server takes.",
+)
+_WORDS = {
+    Why.CONNECT: _UNREACHED,
+    Why.GREETING: _UNREACHED,
+    Why.LOST: _UNREACHED,
+    Why.DOUBTFUL: _UNREACHED,
+    Why.PROTOCOL: _UNREACHED,
+    Why.HOP_DOWN: _UNREACHED,
+    Why.TLS: _UNSAFE,
+    Why.CONVERSION: _UNFIT,
+    Why.SIZE: _TOO_LARGE,
+}
+"""German and English for people, where the peer gave no reply of its own; anything else is a fault of ours."""
 
 
 class Reports(Protocol):
@@ -95,15 +128,16 @@ class DsnReports:
     def _recipient(delivery: Delivery, ending: Ending, action: Action) -> DsnRecipient:
         first = ending.copy.first_queued_at or delivery.message.received_at
         outcome = ending.outcome
-        is_reply = getattr(outcome, "why", Why.REPLY) in _BY_SMTP
-        words = () if is_reply else (("de", outcome.text), ("en", outcome.text))
+        why = Why.REPLY if isinstance(outcome, Delivered) else outcome.why
+        is_reply = why is Why.REPLY
+        german, english = _WORDS.get(why, _OURS)
         return DsnRecipient(
             ending.copy.forward_path,
             action,
             ending.status,
             orcpt=ending.copy.orcpt,
             diagnostic=outcome.text if is_reply else "",
-            explanation=words,
+            explanation=() if is_reply else (("de", german), ("en", english)),
             remote_mta=outcome.remote if is_reply else "",
             last_attempt=to_datetime(delivery.claimed_at),
             will_retry_until=to_datetime(first + GIVE_UP_MS) if action is Action.DELAYED else None,
