@@ -16,9 +16,11 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from relay.core.clock import Clock
 from relay.core.errors import KeyStoreError
@@ -33,6 +35,8 @@ _LABEL = "letterlock/keyd-audit"
 _HASH_PART = re.compile(rb',"hash":"([0-9a-f]{64})"\}')
 _HASH_PART_LENGTH = 75
 _MAX_LINE = 64 * 1024
+_LOOKS = 5
+_LOOK_SECONDS = 0.02
 _PACKED = frozenset({".gz", ".xz", ".bz2", ".zst"})
 
 Entry = Mapping[str, str | int | bool]
@@ -110,7 +114,7 @@ def verify_audit(segments: Iterable[Path], seq: int = 0, previous: str = GENESIS
     """
     for path in segments:
         with path.open("rb") as file:
-            while line := file.readline(_MAX_LINE):
+            while line := _read_line(file):
                 digest, problem = (
                     _check_line(line[:-1], seq + 1, previous) if line.endswith(b"\n") else ("", "the last line is cut")
                 )
@@ -118,6 +122,19 @@ def verify_audit(segments: Iterable[Path], seq: int = 0, previous: str = GENESIS
                     return AuditReport(seq, previous, problem, f"{path.name}, after line {seq}")
                 seq, previous = seq + 1, digest
     return AuditReport(seq, previous)
+
+
+def _read_line(file: BinaryIO) -> bytes:
+    """Read a line; of a log in use the last one may be on its way, so one without its end is looked at again."""
+    begin = file.tell()
+    line = file.readline(_MAX_LINE)
+    for _ in range(_LOOKS):
+        if not line or line.endswith(b"\n") or len(line) == _MAX_LINE:
+            break
+        time.sleep(_LOOK_SECONDS)
+        file.seek(begin)
+        line = file.readline(_MAX_LINE)
+    return line
 
 
 class AuditLog:
