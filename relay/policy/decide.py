@@ -21,7 +21,7 @@ from relay.core.envelope import Side
 from relay.policy.case import Case, RuleOutcome
 from relay.policy.choose import choose_methods
 from relay.policy.facts import Direction, Facts, MailKind, RecipientFacts, direction_of
-from relay.policy.finish import finish_outbound, hold
+from relay.policy.finish import finish_outbound, hide_bcc, hold
 from relay.policy.ruleset import CompiledRule, Ruleset
 from relay.policy.wishes import NO_WISHES, read_wishes
 
@@ -60,7 +60,7 @@ def _decide(facts: Facts, recipient: RecipientFacts, ruleset: Ruleset, recorder:
         if recorder is not None:
             recorder.step_taken("No rule was asked: this stands before all policy.")
         return fixed
-    outcome = _ask_rules(case, recorder)
+    outcome = ask_rules(case, recorder)
     if outcome.failed:
         return hold(ruleset, Reason.SYSTEM, f"Held because rule {outcome.failed} could not be asked.", outcome.hits)
     stopped = _stop(case, outcome)
@@ -138,7 +138,8 @@ def _check_author(case: Case) -> Decision | None:
     return None
 
 
-def _ask_rules(case: Case, recorder: Recorder | None) -> RuleOutcome:
+def ask_rules(case: Case, recorder: Recorder | None) -> RuleOutcome:
+    """Ask the rules, first to last, until one ends the search or cannot be asked."""
     facts, recipient = case.facts, case.recipient
     outcome = RuleOutcome()
     for rule in case.ruleset.rules:
@@ -215,4 +216,5 @@ def _pass_inside(case: Case, outcome: RuleOutcome) -> Decision:
     if outcome.terminal is not None and outcome.terminal.kind is ActionKind.PASS:
         reason, sentence = Reason.RULE, f"Passes because rule {outcome.rule} says so."
     rules = (*outcome.hits, mark)
-    return Decision(Method.PASS, reason, sentence, rules, case.ruleset.version, headers=tuple(outcome.headers))
+    headers = (*outcome.headers, *hide_bcc(case))
+    return Decision(Method.PASS, reason, sentence, rules, case.ruleset.version, headers=headers)

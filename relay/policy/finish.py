@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay.core.decision import Decision, Method, Reason
+from relay.core.decision import Decision, HeaderChange, Method, Reason
 from relay.core.documents.policy import Cipher, PasswordMode, SubjectPolicy, TooLarge
+from relay.core.envelope import Side
 from relay.policy.case import Case, RuleOutcome
 from relay.policy.choose import Choice
 from relay.policy.facts import RecipientFacts
@@ -30,6 +31,16 @@ def hold(ruleset: Ruleset, reason: Reason, explanation: str, rules: Sequence[str
     return Decision(Method.HOLD, reason, explanation, tuple(rules), ruleset.version, text=text)
 
 
+def hide_bcc(case: Case) -> tuple[HeaderChange, ...]:
+    """Return the removal of a Bcc field that a client of ours left in (RFC 5322 3.6.3), or nothing.
+
+    Mail of strangers is not touched: what they show is theirs to show.
+    """
+    if "bcc" not in case.facts.headers or case.facts.is_foreign or case.facts.side is Side.OUTSIDE:
+        return ()
+    return (HeaderChange("Bcc", None),)
+
+
 def finish_outbound(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice) -> Decision:
     """Return the decision for a copy to the outside. Pure."""
     facts, recipient, ruleset, hits = case.facts, case.recipient, case.ruleset, outcome.hits
@@ -45,7 +56,7 @@ def finish_outbound(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Ch
             f"Passes in the clear because {choice.cause}.",
             rules,
             ruleset.version,
-            headers=(*outcome.headers, *wishes.removals),
+            headers=(*outcome.headers, *wishes.removals, *hide_bcc(case)),
             subject_strip=wishes.strip,
             warnings=choice.warnings,
         )
@@ -132,7 +143,7 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
         password_mode=str(password),
         show_password=wishes.shows_password,
         new_password=wishes.renews_password and password is PasswordMode.PAIR,
-        headers=(*outcome.headers, *wishes.removals),
+        headers=(*outcome.headers, *wishes.removals, *hide_bcc(case)),
         subject_strip=wishes.strip,
         subject_policy=str(subject),
         warnings=tuple(warnings),

@@ -43,6 +43,17 @@ class Meaning(StrEnum):
     """Means nothing by itself; rules can ask for the word."""
 
 
+SHIPPED_KEYWORDS: Mapping[str, Meaning] = {
+    "{pdf}": Meaning.PDF,
+    "{webmail}": Meaning.WEBMAIL,
+    "{plain}": Meaning.PLAIN,
+    "{confidential}": Meaning.CONFIDENTIAL,
+    "{password}": Meaning.PASSWORD,
+    "{new_password}": Meaning.NEW_PASSWORD,
+}
+"""The table as shipped; a document without the key `keywords` has this one."""
+
+
 class Sensitivity(StrEnum):
     """Values of the Sensitivity field (RFC 2156 5.3.4)."""
 
@@ -91,7 +102,9 @@ class KeywordsDocument:
     def from_json(cls, untrusted_value: object) -> KeywordsDocument:
         """Read and check. Raises DocumentError that names the key and the fix."""
         fields = Fields(untrusted_value, cls.KIND)
-        raw = fields.mapping("keywords", lambda value, path: check_choice(value, path, Meaning))
+        raw = dict(SHIPPED_KEYWORDS)
+        if fields.has("keywords"):
+            raw = fields.mapping("keywords", lambda value, path: check_choice(value, path, Meaning))
         keywords: dict[str, Meaning] = {}
         for token, meaning in raw.items():
             folded = _check_token(token, f"{fields.at('keywords')}.{token[:40]}")

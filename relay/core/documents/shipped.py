@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from relay.core.documents.brands import Brand, BrandsDocument
 from relay.core.documents.domains import DomainsDocument, OwnDomain
-from relay.core.documents.keywords import KeywordsDocument, Meaning
+from relay.core.documents.keywords import SHIPPED_KEYWORDS, KeywordsDocument
 from relay.core.documents.limits import LimitsDocument
 from relay.core.documents.listeners import Listener, ListenersDocument
 from relay.core.documents.organisation import Organisation
@@ -19,16 +19,7 @@ from relay.core.envelope import Side
 
 def shipped_keywords() -> KeywordsDocument:
     """Return the keyword table as shipped."""
-    return KeywordsDocument(
-        {
-            "{pdf}": Meaning.PDF,
-            "{webmail}": Meaning.WEBMAIL,
-            "{plain}": Meaning.PLAIN,
-            "{confidential}": Meaning.CONFIDENTIAL,
-            "{password}": Meaning.PASSWORD,
-            "{new_password}": Meaning.NEW_PASSWORD,
-        }
-    )
+    return KeywordsDocument(dict(SHIPPED_KEYWORDS))
 
 
 def shipped_policy() -> PolicyDocument:

@@ -248,6 +248,8 @@ def test_shipped_policy_protects_everything_and_allows_clear_text_to_nobody() ->
     assert where.keywords.plain.senders == ()
     assert PolicyDocument.from_json({}) == where.policy
     assert LimitsDocument.from_json({}) == where.limits
+    assert KeywordsDocument.from_json({}) == where.keywords
+    assert KeywordsDocument.from_json({"keywords": {}}).tokens() == ()
     assert set(where.keywords.tokens()) == {
         "{pdf}",
         "{webmail}",

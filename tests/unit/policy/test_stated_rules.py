@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.decision import Method, Reason
+from relay.core.decision import HeaderChange, Method, Reason
 from relay.core.envelope import Side
 from relay.core.errors import AddressError
 from relay.policy.facts import Facts
@@ -306,3 +306,15 @@ def test_facts_keep_no_message() -> None:
     assert isinstance(given, Facts)
     assert given.attachments == (AttachmentFacts("a.txt", "text/plain", 5),)
     assert given.attachments_size == 5
+
+
+def test_bcc_field_of_our_own_clients_is_removed_from_every_copy() -> None:
+    left = HeaderChange("Bcc", None)
+    ours = Mail(headers={"bcc": ("max@partner.example",)})
+    assert left in decided(ours).headers
+    assert left in decided(ours, to=BEN).headers
+    assert left in decided(ours, rules=[{"id": "p", "then": [{"action": "pass"}]}]).headers
+    theirs = Mail(authors=boxes(STRANGER), headers=ours.headers)
+    assert decided(theirs, reverse_path=STRANGER).headers == ()
+    inbound = decided(theirs, to=ANNA, reverse_path=STRANGER, facts_={"session": session(Side.OUTSIDE)})
+    assert inbound.headers == ()
