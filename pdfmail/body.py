@@ -17,7 +17,7 @@ from .errors import RenderError, UnguardedHostError
 from .fonts import FontSet
 from .graft import BrokenBodyError, RenderedBody, read_body
 from .model import BodyRenderer, HtmlBody, MailContent, PdfOptions
-from .textflow import clean_text
+from .textflow import clean_language, clean_text
 
 NO_RENDERER = "no-renderer"
 UNGUARDED = "unguarded"
@@ -59,7 +59,7 @@ def plan_body(
     markup = mail.html if mail.html and mail.html.strip() else None
     text = clean_text(mail.text) if mail.text is not None else None
     draws_text = text is not None and fonts.draws(text.replace("\n", "").replace("\t", ""))
-    language, max_pages = mail.language_hint or options.language, options.max_pages
+    language, max_pages = clean_language(mail.language_hint) or options.language, options.max_pages
     cause: str | None = None
     if markup is not None:
         body = HtmlBody(html=_prefix_markup(markup, head), images=mail.images, language=language, max_pages=max_pages)

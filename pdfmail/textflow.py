@@ -28,6 +28,7 @@ _WORD = re.compile(r"[^ \t]+[ ]*|[ ]+|\t")
 _PARTS = re.compile(r"[^/?&=.,;:_\-]*[/?&=.,;:_\-]*")
 _SPACES = str.maketrans(dict.fromkeys("\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a\u205f\u3000", " "))
 _ASCII_URI = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}\Z")  # BCP 47, roughly
 _MAX_URI = 2000
 
 Measure = Callable[[str], float]
@@ -64,6 +65,12 @@ def clean_text(untrusted_text: str) -> str:
 def clean_line(untrusted_text: str) -> str:
     """Return the text as one line, e.g. a header field's."""
     return " ".join(clean_text(untrusted_text).split())
+
+
+def clean_language(untrusted_tag: str | None) -> str | None:
+    """Return the first language tag of a Content-Language value (RFC 3282), None when there is no usable one."""
+    tag = (untrusted_tag or "").partition(",")[0].strip()
+    return tag if _LANGUAGE.match(tag) else None
 
 
 def find_links(line: str) -> list[FoundLink]:

@@ -31,7 +31,7 @@ from .original import build_original
 from .passphrase import validate_password
 from .structure import StructNode
 from .template import Template, TemplateCache
-from .textflow import clean_line, is_safe_uri
+from .textflow import clean_language, clean_line, is_safe_uri
 from .typeset import Place, draw_lines
 from .wording import format_date, format_size, name_type
 
@@ -42,7 +42,6 @@ WARNING_TRUNCATED = "truncated"
 WARNING_BOXES = "characters-replaced"
 
 _MAX_RECIPIENTS = 60
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}\Z")  # BCP 47, roughly
 _GAP = re.compile("[\0 ]*\0[\0 ]*")
 
 
@@ -84,10 +83,11 @@ def write_pdf(
     draw_cover(draft, CoverContent(title, fields, rows, note))
     before = len(draft.root.kids)
     body = _draw_body(draft, running, plan, options.max_pages)
-    if plan.kind != "notice" and mail.language_hint and _LANGUAGE.match(mail.language_hint):
+    language = clean_language(mail.language_hint)
+    if plan.kind != "notice" and language:
         for section in draft.root.kids[before:]:
             assert isinstance(section, StructNode)
-            section.language = mail.language_hint
+            section.language = language
     files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
     octets = draft.finish(
