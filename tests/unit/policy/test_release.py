@@ -11,6 +11,7 @@ from relay.core.decision import Decision, HeaderChange, Method, Reason
 from relay.policy.facts import PartnerFacts
 from relay.policy.release import complete_release
 from tests.unit.policy.cases import ANNA, BEN, JONAS, STRANGER, Box, Mail, facts, organisation, recipient, ruleset
+from tests.unit.policy.test_decide import Broken
 
 HOLDS = [
     {"id": "mark", "then": [{"action": "add_header", "name": "X-Seen", "value": "1"}]},
@@ -67,6 +68,23 @@ def test_what_cannot_be_done_is_held_again() -> None:
 def test_to_the_inside_it_passes() -> None:
     decision = released(Method.PDF, to=BEN, rules=HOLDS)
     assert (decision.method, decision.reason) == (Method.PASS, Reason.OPERATOR)
+
+
+def test_rules_behind_the_one_that_held_still_count() -> None:
+    secret = [*HOLDS, {"id": "secret", "then": [{"action": "pdf", "confidential": True, "cipher": "aes-128"}]}]
+    decision = released(Method.PDF, rules=secret)
+    assert (decision.confidential, decision.cipher, decision.reason) == (True, "aes-128", Reason.OPERATOR)
+    assert released(Method.PASS, rules=secret).method is Method.HOLD
+
+
+def test_rule_that_cannot_be_asked_makes_the_release_confidential() -> None:
+    ready = ruleset(rules=[{"id": "bad", "then": [{"action": "hold"}]}])
+    broken = replace(ready, rules=(replace(ready.rules[0], condition=Broken()),))
+    methods = [
+        complete_release(facts(), recipient(), broken, Decision(method, Reason.OPERATOR, ""))
+        for method in (Method.PDF, Method.PASS)
+    ]
+    assert [(one.method, one.confidential) for one in methods] == [(Method.PDF, True), (Method.HOLD, False)]
 
 
 def test_fault_holds() -> None:
