@@ -31,9 +31,19 @@ def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     _adapt_pictures(root, parents, book, texts)
     _adapt_links(root, {child: parent for parent in root.iter() for child in parent}, texts)
     _adapt_body_colours(root)
+    _adapt_columns(root)
     if has_rtl("".join(root.itertext())):
         _set_directions(root)
     _rescue_contrast(root)
+
+
+def _adapt_columns(root: Element) -> None:
+    """Let tables with align=left or right and a width stand side by side without floating (newsletters' columns)."""
+    for table in root.iter("table"):
+        if table.get("align") in {"left", "right"}:
+            del table.attrib["align"]
+            if table.get("width", "").isdigit() and "display:" not in table.get("style", ""):
+                table.set("style", f"display:inline-table;vertical-align:top;{table.get('style', '')}".rstrip(";"))
 
 
 def _adapt_body_colours(root: Element) -> None:

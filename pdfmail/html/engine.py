@@ -12,12 +12,17 @@ from xml.etree.ElementTree import Element
 
 import cssselect2  # type: ignore[import-untyped]
 from weasyprint import CSS, HTML
+from weasyprint.formatting_structure import boxes
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import FatalURLFetchingError, URLFetcher, URLFetcherResponse
 
 from pdfmail.errors import RenderCause, RenderError
+from pdfmail.html.page import BREAK_ANYWHERE, CONTENT_WIDTH_PX, make_page_rule
 from pdfmail.html.pictures import Picture
 
+OPTIONS = {"presentational_hints": True, "pdf_tags": True}
+FITS = 0.985  # content that reaches this little into the margin is left alone
+MIN_ZOOM = 0.4
 PAGE_LOGGER = "weasyprint.progress"
 
 
@@ -81,7 +86,10 @@ def parse_stylesheet(text: str) -> Any:
 
 
 def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[str, Picture], max_pages: int) -> bytes:
-    """Return the tagged PDF of the tree. Raises RenderError when it has more than `max_pages` pages."""
+    """Return the tagged PDF of the tree. Raises RenderError when it has more than `max_pages` pages.
+
+    A body that is wider than the page (a table from a spreadsheet) is drawn smaller, so that nothing is cut off.
+    """
     progress = logging.getLogger(PAGE_LOGGER)
     counter = _PageCounter(max_pages)
     progress.addHandler(counter)
@@ -89,10 +97,36 @@ def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[
     progress.propagate = False
     logging.getLogger("weasyprint").setLevel(logging.CRITICAL)
     try:
-        options = {"presentational_hints": True, "pdf_tags": True}
-        document = TreeDocument(tree, PictureFetcher(pictures)).render(fonts, stylesheets=[stylesheet], **options)
+        document = _lay_out(tree, [stylesheet], fonts, pictures)
+        zoom = min(1.0, CONTENT_WIDTH_PX / measure_width(document))
+        if zoom < FITS:
+            sheets = [stylesheet, parse_stylesheet(make_page_rule(max(zoom * FITS, MIN_ZOOM)))]
+            if zoom * FITS < MIN_ZOOM:
+                sheets.append(parse_stylesheet(BREAK_ANYWHERE))
+            zoom = max(zoom * FITS, MIN_ZOOM)
+            document = _lay_out(tree, sheets, fonts, pictures)
+        else:
+            zoom = 1.0
         if len(document.pages) > max_pages:
             raise RenderError(RenderCause.PAGES)
-        return bytes(document.write_pdf(**options))
+        return bytes(document.write_pdf(zoom=zoom, **OPTIONS))
     finally:
         progress.removeHandler(counter)
+
+
+def _lay_out(tree: Element, sheets: list[Any], fonts: Any, pictures: Mapping[str, Picture]) -> Any:
+    return TreeDocument(tree, PictureFetcher(pictures)).render(fonts, stylesheets=sheets, **OPTIONS)
+
+
+def measure_width(document: Any) -> float:
+    """Return how far the content reaches from the left edge of the content area, in px, over all pages."""
+    widest = CONTENT_WIDTH_PX
+    for page in document.pages:
+        left = page._page_box.content_box_x()
+        for box in page._page_box.descendants():
+            if isinstance(box, _MEASURED):
+                widest = max(widest, box.position_x + box.width - left)
+    return float(widest)
+
+
+_MEASURED = (boxes.TableBox, boxes.TextBox, boxes.ReplacedBox)

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 from pdfmail.html.text import clean_text, cut_text, find_direction, find_links, has_rtl, split_words
 from pdfmail.html.texts import BodyTexts
 
+PAGE_MM = (210, 297)  # A4
 SIDE_MM = 20
 TOP_MM = 25
 BOTTOM_MM = 24
@@ -17,8 +18,10 @@ MAX_TEXT_CHARS = 600_000
 BLOCK_CHARS = 3000  # layout time grows faster than the length of one block
 MAX_LINES = 12_000  # a line costs the layout most of a millisecond
 
+CONTENT_WIDTH_PX = (PAGE_MM[0] - 2 * SIDE_MM) / 25.4 * 96
+
 STYLESHEET = f"""
-@page {{ size: A4; margin: {TOP_MM}mm {SIDE_MM}mm {BOTTOM_MM}mm {SIDE_MM}mm }}
+@page {{ size: {PAGE_MM[0]}mm {PAGE_MM[1]}mm; margin: {TOP_MM}mm {SIDE_MM}mm {BOTTOM_MM}mm {SIDE_MM}mm }}
 html {{ font-family: sans-serif; font-size: 10.5pt; line-height: 1.4; color: #15212b }}
 body {{ margin: 0; overflow-wrap: break-word; widows: 2; orphans: 2 }}
 p, div, td, th, li, pre, h1, h2, h3, h4, h5, h6, blockquote {{ unicode-bidi: plaintext }}
@@ -50,6 +53,18 @@ ul, ol {{ margin: 0 0 0.8em 0 }}
 .ll-rest {{ white-space: pre-line }}
 .ll-quote {{ color: #52606d }}
 """
+
+
+# For a body that is too wide even when it is made as small as may be read.
+BREAK_ANYWHERE = "td, th, p, div, pre { overflow-wrap: anywhere }"
+
+
+def make_page_rule(zoom: float) -> str:
+    """Return the rule of a page that is A4 once it is drawn at `zoom`."""
+    width, height, top, side, bottom = (mm / zoom for mm in (*PAGE_MM, TOP_MM, SIDE_MM, BOTTOM_MM))
+    return (
+        f"@page {{ size: {width:.4f}mm {height:.4f}mm; margin: {top:.4f}mm {side:.4f}mm {bottom:.4f}mm {side:.4f}mm }}"
+    )
 
 
 def wrap_body(content: Element, language: str, texts: BodyTexts, *, is_shortened: bool) -> Element:

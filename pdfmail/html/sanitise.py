@@ -73,7 +73,6 @@ _ALIGN = frozenset(("left", "right", "center", "justify"))
 _VALIGN = frozenset(("top", "middle", "bottom", "baseline"))
 _HTML_COLOUR = re.compile(r"#?[0-9a-fA-F]{3,6}|[a-zA-Z]{3,20}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,3}")
-_FLOATING = frozenset(("img", "table"))  # align=left would float them; so they stand in the line instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def filter_attribute(element: str, name: str, untrusted_value: str) -> str | Non
         return _filter_number(element, name, value)
     if name == "align":
         value = value.lower()
-        return value if value in _ALIGN and not (element in _FLOATING and value != "center") else None
+        return value if value in _ALIGN and not (element == "img" and value != "center") else None
     if name == "valign":
         return value.lower() if value.lower() in _VALIGN else None
     if name == "dir":

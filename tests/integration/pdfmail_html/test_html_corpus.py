@@ -17,6 +17,7 @@ from pdfmail.html.page import SIDE_MM, TOP_MM
 from pdfmail.model import HtmlBody, InlineImage
 
 DATA = Path(__file__).parents[2] / "data" / "html"
+RIGHT_EDGE = (210 - SIDE_MM) / 25.4 * 72
 PETROL = (14, 90, 99)
 
 
@@ -67,6 +68,8 @@ WORDS = {
     "reply_thread": ["Loan Desk", "first instalment in January", "Hall A 1,200 m²", "Are you still interested?"],
     "phishing": ["this link really leads to: login.evil.example", "xn--bnk-6cd.example", "covering"],
     "statement": ["Opening balance", "-1,180.00", "white text without its dark picture"],
+    "dark_columns": ["Your order is on its way", "Two garden chairs", "Exampletown", "Track it"],
+    "wide_table": ["September", "130,982", "report-2026-final-version-7", "small icons in a line"],
     "apple_rtl": ["Example Bank", "السيد", "Kind regards"],
     "scripts": [
         "Łódź", "Καλημέρα κόσμε", "Съешь ещё", "مرحبا", "שלום עולם", "สวัสดี", "您好",
@@ -179,6 +182,25 @@ def test_plain_text_in_any_script(renderer: ConfinedRenderer, tmp_path: Path) ->
         assert [str(annotation.A.URI) for annotation in document.pages[0].Annots] == ["https://bank.example/x"]
 
 
+def test_a_table_that_is_wider_than_the_page_is_drawn_smaller(pages: dict[str, Path]) -> None:
+    assert squeeze("130,982") in squeeze(run("pdftotext", pages["wide_table"], "-"))
+    assert find_right_edge(pages["wide_table"]) <= RIGHT_EDGE + 9
+    assert "(A4)" in run("pdfinfo", pages["wide_table"])
+
+
+def test_a_table_that_is_far_too_wide_still_ends_inside_the_page(renderer: ConfinedRenderer, tmp_path: Path) -> None:
+    cells = "".join(f"<td>column{n}</td>" for n in range(60))
+    pdf = tmp_path / "wide.pdf"
+    pdf.write_bytes(renderer.render_body(HtmlBody(html=f"<table border=1 cellpadding=4><tr>{cells}</tr></table>")))
+    assert find_right_edge(pdf) <= RIGHT_EDGE + 9
+    assert "column59" in squeeze(run("pdftotext", "-raw", pdf, "-"))
+
+
+def find_right_edge(pdf: Path) -> float:
+    """Return where the rightmost word ends, in points."""
+    return max(float(edge) for edge in re.findall(r'xMax="([0-9.]+)"', run("pdftotext", "-bbox", pdf, "-")))
+
+
 def test_a_long_table_keeps_its_head_and_fits_the_page(renderer: ConfinedRenderer, tmp_path: Path) -> None:
     rows = "".join(f"<tr><td>{n}</td><td>{'x' * 200}</td><td>end{n}</td></tr>" for n in range(120))
     pdf = tmp_path / "table.pdf"
@@ -188,6 +210,4 @@ def test_a_long_table_keeps_its_head_and_fits_the_page(renderer: ConfinedRendere
     pages = run("pdftotext", pdf, "-").split("\f")[:-1]
     assert len(pages) > 2
     assert all("Number" in page for page in pages)
-    boxes = run("pdftotext", "-bbox", pdf, "-")
-    rightmost = max(float(edge) for edge in re.findall(r'xMax="([0-9.]+)"', boxes))
-    assert rightmost <= 595.3 - SIDE_MM / 25.4 * 72 + 1
+    assert find_right_edge(pdf) <= RIGHT_EDGE + 9
