@@ -169,6 +169,24 @@ async def test_3_a_peer_that_vanishes_during_the_commit_does_not_stop_it() -> No
 
 
 @in_loop
+async def test_3_not_even_a_cancelled_handler_drops_a_message_that_is_being_committed() -> None:
+    intake = MemoryIntake(commit_gate=asyncio.Event())
+    assert intake.commit_gate is not None
+    async with running(intake) as run:
+        client = await run.connect()
+        await client.begin()
+        await client.send(b"x\r\n.\r\n")
+        await intake.commit_begun.wait()
+        (channel,) = run.server._service.channels
+        assert channel._handler_coroutine is not None
+        channel._handler_coroutine.cancel()
+        await until(lambda: run.server.stats().connections_open == 0)
+        intake.commit_gate.set()
+        await until(lambda: bool(intake.messages))
+        assert intake.aborted == []
+
+
+@in_loop
 async def test_3_a_half_close_after_the_dot_still_gets_its_reply() -> None:
     async with running() as run:
         client = await run.connect()
