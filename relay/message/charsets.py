@@ -64,6 +64,7 @@ _ALLOWED = re.compile(
     r"gb2312|gbk|gb18030|hz|big5|big5hkscs|euc_(?:jp|kr|jis_2004|jisx0213)|shift_jis(?:_2004|x0213)?|"
     r"iso2022_(?:jp(?:_1|_2|_2004|_3|_ext)?|kr)|johab|tis-620|mac-[a-z0-9]+|hp-roman8"
 )
+_HIGH = bytes(range(128, 256))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[A-Za-z0-9_.:+\-]{1,40}")
 
@@ -92,7 +93,13 @@ def _try_codec(octets: bytes, codec: str) -> str | None:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def _guess(octets: bytes) -> str:
+def _guess(octets: bytes, western_share: float = 0.3) -> str:
+    """Western Windows where few octets are not ASCII, as in all its languages; else what statistics say."""
+    high = len(octets) - len(octets.translate(None, _HIGH))
+    if high <= len(octets) * western_share:
+        text = _try_codec(octets, "cp1252")
+        if text is not None:
+            return text
     best = from_bytes(octets[:_GUESS_OCTETS], steps=5, chunk_size=512, threshold=0.3).best()
     codec = find_codec(best.encoding) if best else None
     if codec is not None:
@@ -131,10 +138,8 @@ def decode_raw_header(octets: bytes) -> str:
     text = _try_codec(octets, "utf-8")
     if text is not None:
         return text
-    if len(octets) < 64:
-        # Too short to guess from; western Windows is by far the most frequent origin of such headers.
-        return octets.decode("cp1252", "replace")
-    return _guess(octets)
+    # A name or a subject is short: half of it may be umlauts.
+    return _guess(octets, western_share=0.5)
 
 
 def language_of_charset(untrusted_label: str | None) -> str | None:

@@ -3,8 +3,9 @@
 A template is NAME.LANGUAGE.txt: `Subject: ...`, a blank line, then paragraphs parted by blank lines. `# ` begins a
 heading, `- ` a list item, four blanks a line that stays as it is; `?name ` before a paragraph shows it only when that
 value is there and not empty, `?!name ` only when it is not; a paragraph that names an empty value is left out.
-`$name` is a value (string.Template); a paragraph that is nothing but `$name` keeps the value's lines. Text and HTML are made from the same paragraphs, so both
-always say the same. Values are never read as markup. Links are shown as the address they lead to and nothing else.
+`$name` is a value (string.Template); a paragraph that is nothing but `$name` keeps the value's lines. Text and HTML are
+made from the same paragraphs, so both always say the same. Values are never read as markup. Links are shown as the
+address they lead to and nothing else.
 Must not log a value: a notice may hold a password.
 """
 
@@ -212,9 +213,8 @@ def _write_html(blocks: list[_Block], values: _Values) -> str:
         if block.kind == "verbatim":
             out.append(_write_verbatim(block, values.raw))
         elif block.kind == "heading":
-            out.append(
-                f'<h2 style="font-size:17px;margin:24px 0 8px">{_fill(html.escape(block.text, quote=False), values.html)}</h2>'
-            )
+            title = _fill(html.escape(block.text, quote=False), values.html)
+            out.append(f'<h2 style="font-size:17px;margin:24px 0 8px">{title}</h2>')
         elif block.kind == "paragraph":
             out.append(f"<p>{_fill(html.escape(block.text, quote=False), values.html)}</p>")
     return "\n".join(out) + "\n"
