@@ -96,11 +96,14 @@ def _set_sqlite(connection: sqlite3.Connection) -> None:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise ConfigurationError("database.url", f"SQLite {sqlite3.sqlite_version} is too old", "Install 3.35 or newer")
     cursor = connection.cursor()
-    # Takes effect on a new file only; finished mail's pages can then be given back in idle time.
-    cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    # What is stored in the file is only set where it is not so yet: setting it again would wait for a writer to end.
+    if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
+        # Finished mail's pages can then be given back in idle time.
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
     wanted = (("journal_mode", "wal", "WAL"), ("synchronous", 2, "FULL"), ("foreign_keys", 1, "ON"))
     for name, value, spelling in wanted:
-        cursor.execute(f"PRAGMA {name} = {spelling}")
+        if name != "journal_mode" or cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            cursor.execute(f"PRAGMA {name} = {spelling}")
         row = cursor.execute(f"PRAGMA {name}").fetchone()
         if row is None or row[0] != value:
             raise ConfigurationError(
