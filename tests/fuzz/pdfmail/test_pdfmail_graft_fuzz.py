@@ -83,7 +83,7 @@ NEW = [
     b"/K",
     b"1 0 R",
     b"6 0 R",
-    b"/JavaScript",
+    b"/Other",
 ]
 
 

@@ -190,25 +190,16 @@ def test_pdfium_draws_every_page(sample: Path) -> None:
 
 def test_nothing_of_the_mail_lies_in_the_file_in_the_clear(sample: Path) -> None:
     content = sample.read_bytes()
-    for secret in (
-        b"contract",
-        b"4711",
-        b"Keller",
-        b"bank.example",
-        b"Example",
-        b"terms",
-        b"message.eml",
-        b"URI",
-        b"Title",
-    ):
+    # Six octets or more: shorter ones turn up in random octets.
+    for secret in (b"contract", b"4711-0815", b"Keller", b"bank.example", b"Example", b"message.eml", b"CreationDate"):
         assert secret not in content, secret
     for secret in ("Müller", "Vertrag", "報告書"):
         assert secret.encode("utf-16-be") not in content
         assert secret.encode() not in content
     assert PASSWORD.encode() not in content
     # Fonts and artwork are not told apart either: only the envelope of the format is readable.
-    assert b"/Font" not in content
-    assert b"Noto" not in content
+    assert b"/FontDescriptor" not in content
+    assert b"NotoSans" not in content
 
 
 def test_the_catalog_holds_no_action_and_the_rules_for_files(sample: Path) -> None:
@@ -255,7 +246,9 @@ def test_without_files_no_pane_opens_and_without_address_nothing_to_click(templa
         assert "/Names" not in document.Root
         assert "/PageMode" not in document.Root
         assert all("/Annots" not in page for page in document.pages)
-        assert "Figure" not in str(document.Root.StructTreeRoot)
+        everything = b"".join(item.unparse(resolved=True) for item in document.objects)
+    assert b"/Figure" not in everything
+    assert b"/URI" not in everything
 
 
 @pytest.mark.parametrize("url", [REPLY_URL, "https://mail.example/r/zZ9_-0123456789~abcdef", "https://a.example/x"])
@@ -278,7 +271,7 @@ def test_the_reply_address_stands_on_the_last_page_as_link_text_and_code(
 @pytest.mark.parametrize("logo", [make_logo("PNG"), make_logo("JPEG"), make_logo("PNG", (3000, 200))])
 def test_logos_of_every_kind_show(templates: TemplateCache, tmp_path: Path, logo: bytes) -> None:
     pictures = []
-    for brand in (make_brand(logo=logo), make_brand()):
+    for brand in (make_brand(), make_brand(logo=logo)):
         content, _ = write_bytes(templates, brand=brand)
         document = pypdfium2.PdfDocument(content, password=PASSWORD)
         page = document[0]
