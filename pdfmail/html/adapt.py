@@ -22,14 +22,14 @@ MAX_LISTED_LINKS = 100
 SHOWN_URL = 400  # characters of a target in the list
 ALT_CHARS = 200
 PIXEL = 3  # a picture of at most this many pixels a side is a counter or a spacer
+type_changes = dict[Element, list[Element]]
 _BLOCKS = name_set("p div td th li h1 h2 h3 h4 h5 h6 pre blockquote ul ol dd dt table center")
 
 
 def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     """Change the tree in place."""
-    parents = {child: parent for parent in root.iter() for child in parent}
-    _adapt_pictures(root, parents, book, texts)
-    _adapt_links(root, {child: parent for parent in root.iter() for child in parent}, texts)
+    _splice(root, _adapt_pictures(root, book, texts))
+    _splice(root, _adapt_links(root, texts))
     _adapt_body_colours(root)
     _adapt_columns(root)
     if has_rtl("".join(root.itertext())):
@@ -55,7 +55,8 @@ def _adapt_body_colours(root: Element) -> None:
                 element.set("style", f"{property_name}:{colour};{element.get('style', '')}".rstrip(";"))
 
 
-def _adapt_pictures(root: Element, parents: dict[Element, Element], book: PictureBook, texts: BodyTexts) -> None:
+def _adapt_pictures(root: Element, book: PictureBook, texts: BodyTexts) -> type_changes:
+    changes: type_changes = {}
     shown = 0
     for image in list(root.iter("img")):
         source = image.get("src", "").strip()
@@ -68,7 +69,7 @@ def _adapt_pictures(root: Element, parents: dict[Element, Element], book: Pictur
             image.set("alt", (alt or texts.image)[:ALT_CHARS])
             _fit(image, picture.width)
         elif _is_invisible(image) or (alt is not None and not alt.strip()):
-            _replace(parents[image], image, None)  # counters, spacers and decoration need no stand-in
+            changes[image] = []  # counters, spacers and decoration need no stand-in
         else:
             stand_in = Element("span", {"class": "ll-image"})
             stand_in.text = _describe(alt, texts)
@@ -76,7 +77,8 @@ def _adapt_pictures(root: Element, parents: dict[Element, Element], book: Pictur
                 line = Element("div")
                 line.append(stand_in)
                 stand_in = line
-            _replace(parents[image], image, stand_in)
+            changes[image] = [stand_in]
+    return changes
 
 
 def _describe(alt: str | None, texts: BodyTexts) -> str:
@@ -104,26 +106,31 @@ def _fit(image: Element, width: int) -> None:
         image.attrib.pop("height", None)
 
 
-def _replace(parent: Element, old: Element, new: Element | None) -> None:
-    index = list(parent).index(old)
-    tail = old.tail
-    parent.remove(old)
-    if new is not None:
-        new.tail = tail
-        parent.insert(index, new)
-    elif tail:
-        if index:
-            parent[index - 1].tail = (parent[index - 1].tail or "") + tail
-        else:
-            parent.text = (parent.text or "") + tail
+def _splice(root: Element, changes: type_changes) -> None:
+    """Put the new elements in the place of the old ones, in time linear in the tree; the text between stays."""
+    if not changes:
+        return
+    for parent in list(root.iter()):
+        children = list(parent)
+        if not any(child in changes for child in children):
+            continue
+        del parent[:]
+        for child in children:
+            tail, child.tail = child.tail, None
+            parent.extend(changes.get(child, [child]))
+            if tail and len(parent):
+                parent[-1].tail = (parent[-1].tail or "") + tail
+            elif tail:
+                parent.text = (parent.text or "") + tail
 
 
-def _adapt_links(root: Element, parents: dict[Element, Element], texts: BodyTexts) -> None:
+def _adapt_links(root: Element, texts: BodyTexts) -> type_changes:
     """Number each link whose text is not its target, and list the targets at the end.
 
     Readers like Firefox switch links off in a PDF with a password, and a link on paper is dead: so the target is
     printed. A text that names another host than the target gets a warning on the spot.
     """
+    changes: type_changes = {}
     numbers: dict[str, int] = {}
     listed: list[LinkTarget] = []
     for link in list(root.iter("a")):
@@ -150,19 +157,11 @@ def _adapt_links(root: Element, parents: dict[Element, Element], texts: BodyText
             mark = Element("span", {"class": "ll-mark"})
             mark.text = f"\u00a0[{number}]"
             marks.append(mark)
-        _insert_after(parents[link], link, marks)
+        if marks:
+            changes[link] = [link, *marks]
     if listed:
         _list_links(root, listed, texts)
-
-
-def _insert_after(parent: Element, element: Element, added: list[Element]) -> None:
-    """Insert `added` behind the element and before the text that follows it."""
-    if not added:
-        return
-    index = list(parent).index(element) + 1
-    added[-1].tail, element.tail = element.tail, None
-    for offset, new in enumerate(added):
-        parent.insert(index + offset, new)
+    return changes
 
 
 def _list_links(root: Element, listed: list[LinkTarget], texts: BodyTexts) -> None:
