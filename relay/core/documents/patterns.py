@@ -57,30 +57,48 @@ class PatternSet:
     patterns: tuple[str, ...]
     _exact: frozenset[str] = field(init=False, repr=False, compare=False)
     _domains: frozenset[str] = field(init=False, repr=False, compare=False)
+    _heads: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _tails: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _wild: tuple[Wildcard, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         exact: set[str] = set()
         domains: set[str] = set()
+        heads: list[str] = []
+        tails: list[str] = []
         wild: list[Wildcard] = []
         for pattern in self.patterns:
             if "*" not in pattern:
                 exact.add(pattern)
-            elif pattern.startswith("*@") and pattern.count("*") == 1 and pattern.count("@") == 1:
-                domains.add(pattern[1:])
-            else:
+            elif pattern.count("*") > 1 or not (pattern.startswith("*") or pattern.endswith("*")):
                 wild.append(Wildcard(pattern))
-        object.__setattr__(self, "_exact", frozenset(exact))
-        object.__setattr__(self, "_domains", frozenset(domains))
-        object.__setattr__(self, "_wild", tuple(wild))
+            elif pattern.startswith("*@") and pattern.count("@") == 1:
+                domains.add(pattern[2:])
+            elif pattern.startswith("*"):
+                tails.append(pattern[1:])
+            else:
+                heads.append(pattern[:-1])
+        for name, value in (("_exact", exact), ("_domains", domains)):
+            object.__setattr__(self, name, frozenset(value))
+        for name, found in (("_heads", heads), ("_tails", tails), ("_wild", wild)):
+            object.__setattr__(self, name, tuple(found))
 
     def matches(self, text: str) -> bool:
         """Tell whether one pattern fits the normalised text."""
         if text in self._exact:
             return True
-        if self._domains and "@" in text and "@" + text.rpartition("@")[2] in self._domains:
+        if self._domains:
+            _, at, domain = text.rpartition("@")
+            if at and domain in self._domains:
+                return True
+        if self._tails and text.endswith(self._tails):
             return True
-        return any(wild.matches(text) for wild in self._wild)
+        if self._heads and text.startswith(self._heads):
+            return True
+        for wild in self._wild:  # noqa: SIM110 - a loop, not a generator: this runs for every rule and copy
+            if wild.matches(text):
+                return True
+        return False
 
     def find(self, text: str) -> str | None:
         """Return the first pattern in written order that fits, for explanations."""
@@ -147,7 +165,7 @@ def read_text_pattern(untrusted_value: object, path: str) -> str:
 
 def fold_text(text: str) -> str:
     """Return the form in which texts are compared with `read_text_pattern` patterns."""
-    return unicodedata.normalize("NFC", text).casefold()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 def specificity(pattern: str) -> tuple[int, int]:

@@ -28,10 +28,13 @@ class HeaderIs:
             return False
         if self.patterns is None:
             return True
-        if any(len(value) > _LONGEST for value in values):
-            # A cut value could be made to fit; an endless one is searched by nobody.
-            return not strict
-        return judge((fold_text(value).strip() for value in values), self.patterns, strict)
+        folded = []
+        for value in values:
+            if len(value) > _LONGEST:
+                # A cut value could be made to fit; an endless one is searched by nobody.
+                return not strict
+            folded.append(fold_text(value).strip())
+        return judge(folded, self.patterns, strict)
 
     def describe(self) -> str:
         """Return the words."""
