@@ -76,9 +76,9 @@ class DnsNames:
         import dns.exception
         import dns.resolver
 
-        if self._resolver is None:
-            self._resolver = dns.asyncresolver.Resolver()
         try:
+            if self._resolver is None:
+                self._resolver = dns.asyncresolver.Resolver()
             answer = await self._resolver.resolve(name, kind, lifetime=self._timeout)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
