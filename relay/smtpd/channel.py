@@ -120,9 +120,9 @@ class Channel(SMTP):
     def _count_in(self) -> Reply | None:
         if self._service.stats.stopping:
             return replies.SHUTTING_DOWN
-        connections = self._service.connections
+        connections = self._endpoint.connections
         client = client_key(self.client_ip)
-        if connections.is_full():
+        if connections.is_full() or self._service.stats.connections_open >= self._service.config.limits.connections:
             return replies.TOO_MANY_CONNECTIONS
         if connections.is_full_for(client):
             return replies.TOO_MANY_CONNECTIONS_FROM_YOU
@@ -134,7 +134,7 @@ class Channel(SMTP):
     def _count_out(self) -> None:
         if self._is_counted:
             self._is_counted = False
-            self._service.connections.remove(client_key(self.client_ip))
+            self._endpoint.connections.remove(client_key(self.client_ip))
             self._service.stats.connections_open -= 1
 
     async def _take_leave(self) -> None:
@@ -217,7 +217,7 @@ class Channel(SMTP):
         return None if deadline is None else max(deadline - self.loop.time(), 0.001)
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self.set_deadline(duration or self._service.config.limits.command_timeout)
+        self.set_deadline(duration or self._endpoint.limits.command_timeout)
 
     def _timeout_cb(self) -> None:
         self._timeout_handle = None
@@ -237,7 +237,7 @@ class Channel(SMTP):
 
         Raises OverlongLineError, ConnectionError.
         """
-        self.set_deadline(self._service.config.limits.command_timeout)
+        self.set_deadline(self._endpoint.limits.command_timeout)
         if not self.input.has_line():
             await self.flush()
         if self.is_stopping and not self.input.has_line():
@@ -262,7 +262,7 @@ class Channel(SMTP):
         if self._is_lost:
             raise ConnectionResetError
         if self._deadline is None:
-            self.set_deadline(self._service.config.limits.command_timeout)
+            self.set_deadline(self._endpoint.limits.command_timeout)
         self._writer.write(data)
         try:
             await self._writer.drain()

@@ -20,7 +20,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """Limits of one intake process. Octets and seconds; a count of 0 means no limit where it says so."""
+    """Limits in octets and seconds; a count of 0 means no limit where it says so.
+
+    A listener may have its own. `connections` then holds for it as well as the process's for all; logins, DNS and the
+    stop go by the process's alone.
+    """
 
     message_octets: int = 50 * 1024 * 1024
     """Largest content after dot-unstuffing; announced by SIZE (RFC 1870)."""
@@ -79,6 +83,8 @@ class ListenerConfig:
     """AUTH without TLS, allowed on a loopback address only."""
     verify_client_dns: bool = False
     verify_recipient_dns: bool = False
+    limits: LimitsConfig | None = None
+    """Its own limits; None means those of the process."""
     rules: tuple[object, ...] = ()
     """Room for connection rules (A4, A5). None exist yet, so any is refused rather than passed over."""
 

@@ -37,7 +37,7 @@ class Dialogue:
         self._channel = channel
         self._service = service
         self._endpoint = endpoint
-        self._limits = service.config.limits
+        self._limits = endpoint.limits
         self._reception = Reception(channel, service, endpoint)
         self._helo: str | None = None
         self._is_extended = False
@@ -207,7 +207,7 @@ class Dialogue:
     def _check_rate(self) -> None:
         most = self._limits.messages_per_client_minute
         if most:
-            rate = self._service.message_rate
+            rate = self._endpoint.message_rate
             client = client_key(self._channel.client_ip)
             now = self._channel.loop.time()
             if rate.count(client, now) >= most:

@@ -63,7 +63,7 @@ class Reception:
         self._channel = channel
         self._service = service
         self._endpoint = endpoint
-        self._limits = service.config.limits
+        self._limits = endpoint.limits
 
     def _open_receiver(self, transaction: Transaction, sender: Sender) -> ContentReceiver:
         channel, mail = self._channel, transaction.mail

@@ -21,12 +21,11 @@ from relay.core.clock import Clock, SystemClock
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Intake
 from relay.log import Log
-from relay.smtpd.admission import Admission
 from relay.smtpd.channel import Channel
 from relay.smtpd.config import ListenerConfig, SmtpdConfig
 from relay.smtpd.logins import Logins
 from relay.smtpd.names import DnsNames, Names
-from relay.smtpd.service import Endpoint, make_service
+from relay.smtpd.service import Endpoint, make_endpoint, make_service
 from relay.smtpd.stats import Stats
 
 _log = Log("smtpd")
@@ -104,7 +103,7 @@ class Server:
         self._service = make_service(config, intake, logins, clock or SystemClock())
         self._names = names or DnsNames(config.limits.dns_timeout)
         self._servers: list[asyncio.Server] = []
-        self._sockets: list[socket.socket] = []
+        self._endpoints: list[Endpoint] = []
         self.addresses: list[tuple[str, int]] = []
         """Where the listeners really are, in their order."""
 
@@ -125,9 +124,9 @@ class Server:
         if len(bound) != len(self._config.listeners):
             raise ConfigurationError("listeners", f"{len(bound)} sockets were handed over", "Give one for each")
         loop = asyncio.get_running_loop()
-        self._sockets = bound
         for listener, sock, context in zip(self._config.listeners, bound, contexts, strict=True):
-            endpoint = Endpoint(listener, Admission(self._config, listener, self._names), context)
+            endpoint = make_endpoint(self._config, listener, self._names, context)
+            self._endpoints.append(endpoint)
             factory = functools.partial(Channel, self._service, endpoint)
             self._servers.append(await loop.create_server(factory, sock=sock, backlog=_BACKLOG))
             host, port = sock.getsockname()[:2]
@@ -146,7 +145,7 @@ class Server:
             for channel in list(service.channels):
                 channel.end_stop()
         # Said 250 or not, a commit that has begun is waited for.
-        await service.keeper.wait(limits.commit_timeout)
+        await service.keeper.wait(max((one.limits.commit_timeout for one in self._endpoints), default=0.0))
         if not await self._drained(5.0):
             _log.warning("connections-left", count=len(service.channels))
         for server in self._servers:

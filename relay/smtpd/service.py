@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from relay.core.clock import Clock
 from relay.core.ports import Intake
 from relay.smtpd.admission import Admission
-from relay.smtpd.config import ListenerConfig, SmtpdConfig
+from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
 from relay.smtpd.content import CommitKeeper
 from relay.smtpd.limits import ConnectionCounter, WindowCounter
 from relay.smtpd.logins import Logins
+from relay.smtpd.names import Names
 from relay.smtpd.stats import Stats
 
 if TYPE_CHECKING:
@@ -25,8 +26,26 @@ class Endpoint:
     """One listener with what its connections need."""
 
     listener: ListenerConfig
+    limits: LimitsConfig
     admission: Admission
     tls: ssl.SSLContext | None
+    connections: ConnectionCounter
+    message_rate: WindowCounter
+
+
+def make_endpoint(
+    config: SmtpdConfig, listener: ListenerConfig, names: Names, tls: ssl.SSLContext | None = None
+) -> Endpoint:
+    """Put together what one listener's connections need."""
+    limits = listener.limits or config.limits
+    return Endpoint(
+        listener=listener,
+        limits=limits,
+        admission=Admission(config, listener, names),
+        tls=tls,
+        connections=ConnectionCounter(limits.connections, limits.connections_per_client),
+        message_rate=WindowCounter(60.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +58,6 @@ class Service:
     clock: Clock
     stats: Stats
     keeper: CommitKeeper
-    connections: ConnectionCounter
-    message_rate: WindowCounter
     failed_clients: WindowCounter
     failed_logins: WindowCounter
     login_slots: asyncio.Semaphore
@@ -57,8 +74,6 @@ def make_service(config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clo
         clock=clock,
         stats=Stats(),
         keeper=CommitKeeper(),
-        connections=ConnectionCounter(limits.connections, limits.connections_per_client),
-        message_rate=WindowCounter(60.0),
         failed_clients=WindowCounter(limits.auth_window),
         failed_logins=WindowCounter(limits.auth_window),
         login_slots=asyncio.Semaphore(limits.auth_parallel),

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from relay.core.clock import ManualClock
 from relay.core.envelope import Side
-from relay.smtpd.admission import Admission
 from relay.smtpd.channel import Channel
 from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
 from relay.smtpd.logins import NoLogins
 from relay.smtpd.names import Finding
-from relay.smtpd.service import Endpoint, Service, make_service
+from relay.smtpd.service import Endpoint, Service, make_endpoint, make_service
 from tests.contract.memory_intake import MemoryIntake
 
 
@@ -75,9 +74,7 @@ def make(intake: MemoryIntake) -> tuple[Service, Endpoint]:
         frozenset({"bank.example"}),
         LimitsConfig(message_octets=2000, overrun_octets=2000, errors_per_connection=1000, write_octets=64),
     )
-    return make_service(config, intake, NoLogins(), ManualClock()), Endpoint(
-        listener, Admission(config, listener, NoNames()), None
-    )
+    return make_service(config, intake, NoLogins(), ManualClock()), make_endpoint(config, listener, NoNames())
 
 
 async def settle() -> None:

@@ -110,6 +110,34 @@ async def test_no_room_is_said_before_the_content() -> None:
         assert (await client.say("MAIL FROM:<a@x> SIZE=4999")).code == 250
 
 
+@in_loop
+async def test_a_listener_has_limits_of_its_own() -> None:
+    own = limited(message_octets=100, recipients=1, connections=1)
+    config = SmtpdConfig(
+        "mx.bank.example",
+        (
+            ListenerConfig("inside", "127.0.0.1", 0, Side.INSIDE, networks=LOOPBACK),
+            ListenerConfig("outside", "127.0.0.1", 0, Side.OUTSIDE, limits=own),
+        ),
+        frozenset({"bank.example"}),
+        FAST,
+    )
+    server = Server(config, MemoryIntake(), NoLogins(), names=FixedNames())
+    await server.start()
+    talkers = []
+    for _, port in (*server.addresses, server.addresses[1]):
+        talkers.append(Talker(*await asyncio.open_connection("127.0.0.1", port)))
+    assert [(await talker.reply()).code for talker in talkers] == [220, 220, 421]
+    assert f"SIZE {FAST.message_octets}" in (await talkers[0].ehlo()).lines
+    assert "SIZE 100" in (await talkers[1].ehlo()).lines
+    assert (await talkers[1].say("MAIL FROM:<b@x> SIZE=101")).code == 552
+    assert (await talkers[1].say("MAIL FROM:<b@x>", "RCPT TO:<a@bank.example>", "RCPT TO:<c@bank.example>")).code == 452
+    await server.stop()
+    for talker in talkers:
+        talker.writer.close()
+        await talker.writer.wait_closed()
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
