@@ -27,7 +27,7 @@ _log = Log("worker")
 _POLL_SECONDS = 1.0
 _BATCH = 8
 _GRACE_SECONDS = 20.0
-_PRELOAD = ("relay.worker.child", "relay.wiring.worker")
+_PRELOAD = ("relay.worker.preload",)
 
 
 class Worker:
