@@ -56,7 +56,7 @@ def write_minimal(
     return bytes(out.content)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     cipher=st.sampled_from(Cipher),
     password=PASSWORDS,
@@ -88,7 +88,7 @@ def test_qpdf_reads_back_what_was_written(
             pikepdf.open(io.BytesIO(content), password=wrong)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(Cipher), st.integers(0, 700))
 def test_any_number_of_objects(cipher: Cipher, count: int) -> None:
     content = write_minimal(cipher, PASSWORD, [f"text {number}" for number in range(count)], [], [])
@@ -96,7 +96,7 @@ def test_any_number_of_objects(cipher: Cipher, count: int) -> None:
         assert [str(item[0]) for item in document.Root.X] == [f"text {number}" for number in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(Cipher), st.integers(0, 10_000), st.integers(0, 255))
 def test_a_changed_octet_never_opens_without_the_password(cipher: Cipher, place: int, value: int) -> None:
     content = bytearray(write_minimal(cipher, PASSWORD, ["secret words"], [b"secret stream"], []))

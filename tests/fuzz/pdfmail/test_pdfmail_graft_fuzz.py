@@ -61,7 +61,7 @@ def test_the_unchanged_output_is_taken(templates: TemplateCache, sound: bytes) -
     assert check(templates, sound) == "html"
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=12))
 def test_changed_octets(templates: TemplateCache, sound: bytes, changes: list[tuple[int, int]]) -> None:
     content = bytearray(sound)
@@ -87,7 +87,7 @@ NEW = [
 ]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(old=st.sampled_from(WORDS), new=st.sampled_from(NEW), which=st.integers(0, 40))
 def test_changed_words(templates: TemplateCache, sound: bytes, old: bytes, new: bytes, which: int) -> None:
     pieces = sound.split(old)
@@ -96,7 +96,7 @@ def test_changed_words(templates: TemplateCache, sound: bytes, old: bytes, new: 
     check(templates, content)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=300))
 def test_rubbish(content: bytes) -> None:
     with contextlib.suppress(BrokenBodyError):

@@ -22,7 +22,7 @@ ZONES = st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))])
 DATES = st.datetimes(min_value=datetime(1990, 1, 1), timezones=ZONES)  # noqa: DTZ001 - hypothesis wants it so
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     subject=st.text(max_size=300),
     sender=st.text(max_size=200),
@@ -89,7 +89,7 @@ def check_tags(document: pikepdf.Pdf) -> None:
     assert not owned
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(DRAWABLE)
 def test_drawn_text_can_be_read_back_in_order(text: str) -> None:
     content, report = write_bytes(TEMPLATES, make_mail(text=text, subject="s"), brand=make_brand())
@@ -118,7 +118,7 @@ def test_the_text_writer_is_the_one_under_test() -> None:
     assert draw_text_body.__module__ == "pdfmail.bodytext"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(WORDS)
 def test_long_words_stay_on_the_page(word: str) -> None:
     content, _ = write_bytes(TEMPLATES, make_mail(text=word * 40, subject=word * 20, sender=word * 20))
