@@ -18,6 +18,7 @@ from relay.message.words import clean_text, decode_words, encode_words, fold_tok
 
 _NAME = re.compile(r"[!-9;-~]{1,70}")  # RFC 5322 3.6.8
 _BLOCK = 64 * 1024
+_LONGEST_TEXT = 8_000
 _EDIT_LIMITS = ParseLimits(header_fields=1 << 30)
 
 
@@ -110,10 +111,11 @@ def strip_subject_keywords(header: bytes, table: KeywordTable) -> bytes:
 def encode_field(name: str, text: str) -> bytes:
     """Return one unstructured field with CRLF, folded at 76 columns, RFC 2047 words where not plain ASCII.
 
-    Line breaks and control characters in `text` become spaces, runs of them one. Raises ValueError on a bad name.
+    Line breaks and control characters in `text` become spaces, runs of them one; it is cut at 8,000 characters.
+    Raises ValueError on a bad name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError("not a field name (RFC 5322 3.6.8)")
-    text = " ".join(clean_text(text).split(" "))
+    text = " ".join(clean_text(text[:_LONGEST_TEXT]).split())
     tokens = encode_words(text) if needs_words(text) else [token.encode("ascii") for token in text.split()]
     return fold_tokens(f"{name}:".encode("ascii"), tokens)

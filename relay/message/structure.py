@@ -22,7 +22,8 @@ _LONGEST_BOUNDARY = 256
 """RFC 2046 5.1.1 says 70; some clients write more."""
 _DELIMITER_ROOM = _LONGEST_BOUNDARY + 256
 """Octets that a delimiter line may take with its trailing white space."""
-_NO_FIELDS = HeaderFields()
+_MOST_MISSES = 100_000
+"""Lines that begin like a delimiter and are none. No real mail has more than a handful; each costs a closer look."""
 
 
 @dataclass(slots=True)
@@ -138,6 +139,7 @@ class _Walker:
         self._stack: list[_Open] = []
         self._prefixes: tuple[bytes, ...] = ()
         self._parts = 0
+        self._misses = 0
 
     def walk(self) -> tuple[Part, int]:
         root = self._read_part(0, "text/plain", is_root=True)
@@ -148,7 +150,7 @@ class _Walker:
             if found is None:
                 break
             if leaf is not None:
-                leaf.body_end = max(leaf.body_start, found.content_end)
+                self._close_leaf(leaf, found)
                 leaf = None
             while len(self._stack) > found.level + (0 if found.is_close else 1):
                 self._stack.pop().part.body_end = found.content_end
@@ -167,6 +169,12 @@ class _Walker:
         if leaf is not None:
             leaf.body_end = size
         return root, size
+
+    def _close_leaf(self, leaf: Part, found: _Delimiter) -> None:
+        leaf.body_end = max(leaf.body_start, found.content_end)
+        if leaf.header_start == leaf.body_start and found.content_end < leaf.body_start:
+            # Two delimiters one after the other: no part stands between them.
+            self._stack[-1].part.children.pop()
 
     def _size(self) -> int:
         window = self._window
@@ -200,9 +208,12 @@ class _Walker:
             hit = data.find(b"\n--", start - base, last)
             while hit >= 0:
                 if data.startswith(prefixes, hit + 3):
+                    self._misses += 1
                     found = self._read_delimiter(hit)
                     if found is not None:
                         return found
+                    if self._misses > _MOST_MISSES:
+                        raise MessageError(f"message has more than {_MOST_MISSES} lines that look like boundaries")
                 hit = data.find(b"\n--", hit + 1, last)
             if window.at_end:
                 return None
