@@ -13,6 +13,7 @@ from pdfmail.html.colours import measure_contrast, measure_lightness, parse_colo
 from pdfmail.html.names import name_set
 from pdfmail.html.pictures import PictureBook
 from pdfmail.html.style import PAGE_WIDTH_PX
+from pdfmail.html.symbols import find_symbol_table
 from pdfmail.html.targets import LinkTarget, is_text_misleading, is_text_the_target, parse_target
 from pdfmail.html.text import clean_text, find_direction, has_rtl, split_words
 from pdfmail.html.texts import BodyTexts
@@ -30,11 +31,28 @@ def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     """Change the tree in place."""
     _splice(root, _adapt_pictures(root, book, texts))
     _splice(root, _adapt_links(root, texts))
+    _adapt_symbols(root)
     _adapt_body_colours(root)
     _adapt_columns(root)
     if has_rtl("".join(root.itertext())):
         _set_directions(root)
     _rescue_contrast(root)
+
+
+def _adapt_symbols(root: Element) -> None:
+    """Write the signs that a symbol font would have drawn; an element inside with a font of its own is left alone."""
+    stack: list[tuple[Element, dict[int, str] | None]] = [(root, None)]
+    while stack:
+        element, table = stack.pop()
+        families = _read_styles(element).get("font-family") or element.get("face")
+        if families:
+            table = find_symbol_table(families)
+        if table is not None and element.text:
+            element.text = element.text.translate(table)
+        for child in element:
+            if table is not None and child.tail:
+                child.tail = child.tail.translate(table)
+            stack.append((child, table))
 
 
 def _adapt_columns(root: Element) -> None:

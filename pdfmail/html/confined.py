@@ -176,6 +176,7 @@ class ConfinedRenderer:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     cwd="/",
+                    start_new_session=True,
                     env={"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
                     pass_fds=(theirs.fileno(),),
                 )

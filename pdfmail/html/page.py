@@ -5,6 +5,7 @@ Margins are public so that the other pages of the PDF can match. Source: docs/pd
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import Element, SubElement
 
 from pdfmail.html.text import clean_text, cut_text, find_direction, find_links, has_rtl, split_words
@@ -59,6 +60,9 @@ ul, ol {{ margin: 0 0 0.8em 0 }}
 BREAK_ANYWHERE = "td, th, p, div, pre { overflow-wrap: anywhere }"
 
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,3}")  # the usual shapes of RFC 5646
+
+
 def make_page_rule(zoom: float) -> str:
     """Return the rule of a page that is A4 once it is drawn at `zoom`."""
     width, height, top, side, bottom = (mm / zoom for mm in (*PAGE_MM, TOP_MM, SIDE_MM, BOTTOM_MM))
@@ -72,7 +76,7 @@ def wrap_body(content: Element, language: str, texts: BodyTexts, *, is_shortened
     if is_shortened:
         note = SubElement(content, "p", {"class": "ll-note", "lang": texts.language})
         note.text = texts.shortened
-    document = Element("html", {"lang": language})
+    document = Element("html", {"lang": language if _LANGUAGE.fullmatch(language) else "en"})
     head = SubElement(document, "head")
     SubElement(head, "title").text = "Message"
     body = SubElement(document, "body")

@@ -50,6 +50,8 @@ def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[t
     try:
         guard.close_all_but((control.fileno(),))
         guard.die_with_client(parent)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a client that ends in order finishes its mail first
+            signal.signal(number, signal.SIG_IGN)
         guard.forbid_new_privileges()
         guard.leave_network()
     except guard.GuardError:

@@ -58,6 +58,8 @@ def test_a_text_that_is_too_long_is_cut_and_says_so() -> None:
     document = wrap_body(root, "en", ENGLISH, is_shortened=is_cut)
     assert ENGLISH.shortened in "".join(document.itertext())
     assert document.get("lang") == "en"
+    assert wrap_body(root, "zh-Hant-TW", ENGLISH, is_shortened=False).get("lang") == "zh-Hant-TW"
+    assert wrap_body(root, "no language\0", ENGLISH, is_shortened=False).get("lang") == "en"
 
 
 def test_the_fonts_file_is_well_formed_and_puts_no_emoji_before_text() -> None:
