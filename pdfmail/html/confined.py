@@ -146,10 +146,12 @@ class ConfinedRenderer:
         return answer, verdict
 
     def _judge(self, untrusted_answer: bytearray, verdict: str) -> bytes:
-        word, _, pdf = bytes(untrusted_answer).partition(b"\n")
+        end = untrusted_answer.find(b"\n", 0, 64)
+        word = bytes(untrusted_answer[: max(end, 0)])
         if verdict.startswith("exit 0 "):
-            if word == Word.OK.value.encode() and pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF"):
-                return pdf
+            is_pdf = untrusted_answer.startswith(b"%PDF-", end + 1) and b"%%EOF" in untrusted_answer[-16:]
+            if word == Word.OK.value.encode() and is_pdf:
+                return bytes(memoryview(untrusted_answer)[end + 1 :])
             if word == Word.UNGUARDED.value.encode():
                 self._stop()
                 raise UnguardedHostError("the render process could not be cut off; see docs/operator for the settings")

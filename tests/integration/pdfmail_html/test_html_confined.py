@@ -342,6 +342,31 @@ def test_the_guard_stands_without_root_too() -> None:
     assert "network" in result.stdout
 
 
+WITHOUT_FONTS = """
+from pdfmail.html import ConfinedRenderer, RendererStartError
+from pdfmail.model import HtmlBody
+with ConfinedRenderer() as renderer:
+    try:
+        renderer.render_body(HtmlBody(html="a"))
+    except RendererStartError as error:
+        print(error.temporary, error)
+"""
+
+
+def test_a_host_without_fonts_says_which_packages_to_install() -> None:
+    hide = 'mount -t tmpfs none /usr/share/fonts && exec "$0" "$@"'
+    result = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", hide, sys.executable, "-c", WITHOUT_FONTS],
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.stdout.startswith("True "), result.stderr
+    assert "fonts-noto-core fonts-noto-cjk" in result.stdout
+
+
 def test_several_threads_share_one_renderer(renderer: ConfinedRenderer) -> None:
     outcome: dict[int, str] = {}
 
