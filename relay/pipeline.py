@@ -22,6 +22,7 @@ from relay.message.loops import check_loop
 from relay.message.parse import parse_source
 from relay.policy.decide import decide
 from relay.policy.facts import Facts, PartnerFacts, RecipientFacts, gather_facts, gather_recipient
+from relay.policy.release import complete_release
 from relay.policy.ruleset import Ruleset, compile_ruleset
 from relay.spool.content import open_content
 from relay.spool.settle import Settlement, postpone, settle, step
@@ -34,6 +35,8 @@ from relay.store.repositories.messages import SYSTEM
 from relay.store.repositories.partners import Partner, find_or_create
 
 _log = Log("pipeline")
+_COMPLETED = "completed"
+"""Marks a decision of a person that was completed from the facts."""
 
 
 class Pipeline:
@@ -117,35 +120,41 @@ class Pipeline:
     def _decide(self, message: OpenMessage) -> list[DecidedCopy]:
         """Decide what is undecided, store it, and return all decided copies of this claim."""
         work = message.work
-        fresh = [copy for copy in work.copies if copy.state is State.RECEIVED]
-        earlier = [copy for copy in work.copies if copy.state is not State.RECEIVED]
         decided: list[DecidedCopy] = []
         with self._database.transaction() as tx:
-            forwards = self._forwards(tx, work) if fresh else {}
-            chosen = [(copy, *self._decide_one(tx, message, copy, forwards)) for copy in fresh]
-            ids = insert_decisions(
-                tx, self._tenant, work.message.id, [(copy.id, decision) for copy, decision, _ in chosen]
-            )
-            step(
-                tx,
-                [
-                    Settlement(copy.id, copy.fence, State.DECIDED, decision_id=decision_id, detail=_shown(decision))
-                    for (copy, decision, _), decision_id in zip(chosen, ids, strict=True)
-                ],
-                self._actor,
-            )
+            stored = fetch_decisions(tx, [copy.decision_id for copy in work.copies if copy.decision_id])
+            forwards = self._forwards(tx, work)
+            chosen: list[tuple[StoredCopy, Decision, Partner | None]] = []
+            for copy in work.copies:
+                if copy.state is State.RECEIVED:
+                    chosen.append((copy, *self._decide_one(tx, message, copy, forwards, None)))
+                    continue
+                decision = self._stored(stored, copy)
+                if decision.reason is Reason.OPERATOR and _COMPLETED not in decision.options:
+                    chosen.append((copy, *self._decide_one(tx, message, copy, forwards, decision)))
+                else:
+                    partner = self._partner(tx, copy, decision)
+                    decided.append(DecidedCopy(copy, copy.decision_id or "", decision, partner))
+            ids = insert_decisions(tx, self._tenant, work.message.id, [(copy.id, new) for copy, new, _ in chosen])
+            settlements = []
             for (copy, decision, partner), decision_id in zip(chosen, ids, strict=True):
+                settlements.append(
+                    Settlement(copy.id, copy.fence, State.DECIDED, decision_id=decision_id, detail=_shown(decision))
+                )
                 moved = replace(copy, state=State.DECIDED, decision_id=decision_id, method=decision.method)
                 decided.append(DecidedCopy(moved, decision_id, decision, partner))
-            stored = fetch_decisions(tx, [c.decision_id for c in earlier if c.decision_id])
-            for copy in earlier:
-                decision = self._stored(stored, copy)
-                decided.append(DecidedCopy(copy, copy.decision_id or "", decision, self._partner(tx, copy, decision)))
+            step(tx, settlements, self._actor)
         return decided
 
     def _decide_one(
-        self, tx: Tx, message: OpenMessage, copy: StoredCopy, forwards: dict[str, tuple[str, ...]]
+        self,
+        tx: Tx,
+        message: OpenMessage,
+        copy: StoredCopy,
+        forwards: dict[str, tuple[str, ...]],
+        released: Decision | None,
     ) -> tuple[Decision, Partner | None]:
+        """Decide for one copy; `released` is a person's own choice that the facts have to complete."""
         recipient = gather_recipient(copy.forward_path, organisation=message.organisation)
         partner = None
         if not recipient.is_inside and not message.facts.is_system:
@@ -157,6 +166,9 @@ class Pipeline:
             forwarded_from=forwards.get(recipient.address, ()),
         )
         assert self._ruleset is not None
+        if released is not None:
+            completed = complete_release(message.facts, recipient, self._ruleset, released)
+            return replace(completed, options={**completed.options, _COMPLETED: "yes"}), partner
         return self._decide_safely(message.facts, recipient, self._ruleset), partner
 
     @staticmethod

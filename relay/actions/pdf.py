@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pdfmail.model import BodyRenderer, HtmlBody, PdfReport
 from relay.actions.base import DecidedCopy, Failure, OpenMessage
@@ -22,7 +21,7 @@ from relay.core.lifecycle import State
 from relay.core.ports import Actor
 from relay.protect.branding import LANGUAGES, make_branding
 from relay.protect.passwords import PairPasswords, PasswordPlan
-from relay.protect.pdf import PdfJob, protect_pdf
+from relay.protect.pdf import PdfJob, PdfTools, protect_pdf
 from relay.spool.content import VariantWriter
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database
@@ -66,8 +65,7 @@ class PdfAction:
         hostname: str,
         actor: Actor,
         passwords: PairPasswords,
-        renderer: BodyRenderer,
-        temporary_dir: Path,
+        tools: PdfTools,
         teller: SenderTeller,
         hold: HoldAction,
         hop_for: Callable[[str], str],
@@ -78,8 +76,7 @@ class PdfAction:
         self._hostname = hostname
         self._actor = actor
         self._passwords = passwords
-        self._renderer = renderer
-        self._temporary_dir = temporary_dir
+        self._tools = tools
         self._teller = teller
         self._hold = hold
         self._hop_for = hop_for
@@ -90,15 +87,15 @@ class PdfAction:
         if not message.facts.pair_owner:
             # Nobody inside could be told the password.
             return self._hold_all(message, copies, "A PDF needs a sender of ours who can be told its password.")
-        renderer = _Shared(self._renderer)
+        tools = self._tools
+        if tools.renderer is not None:
+            tools = replace(tools, renderer=_Shared(tools.renderer))
         failures: list[Failure] = []
         for start in range(0, len(copies), _TOGETHER):
-            failures.extend(self._run_some(message, copies[start : start + _TOGETHER], renderer))
+            failures.extend(self._run_some(message, copies[start : start + _TOGETHER], tools))
         return failures
 
-    def _run_some(
-        self, message: OpenMessage, copies: Sequence[DecidedCopy], renderer: BodyRenderer
-    ) -> Iterator[Failure]:
+    def _run_some(self, message: OpenMessage, copies: Sequence[DecidedCopy], tools: PdfTools) -> Iterator[Failure]:
         with ExitStack() as stack:
             prepared: list[Prepared] = []
             too_large: list[DecidedCopy] = []
@@ -108,7 +105,7 @@ class PdfAction:
                     VariantWriter(self._database, stored.id, self._tenant, message.key, message.work.owner)
                 )
                 try:
-                    ready = self._prepare(message, one, writer, renderer)
+                    ready = self._prepare(message, one, writer, tools)
                 except LeaseLostError:
                     raise
                 except LetterlockError as error:
@@ -123,13 +120,13 @@ class PdfAction:
             if too_large:
                 self._hold_all(message, too_large, "The protected mail is larger than the recipient's server takes.")
 
-    def _prepare(
-        self, message: OpenMessage, one: DecidedCopy, writer: VariantWriter, renderer: BodyRenderer
-    ) -> Prepared:
+    def _prepare(self, message: OpenMessage, one: DecidedCopy, writer: VariantWriter, tools: PdfTools) -> Prepared:
         assert one.partner is not None
         own = _own_domain(message)
         decision = one.decision
-        plan = self._passwords.plan(message.facts.pair_owner, one.partner, decision, message.work.message.id)
+        plan = self._passwords.plan(
+            decision.sender or message.facts.pair_owner, one.partner, decision, message.work.message.id
+        )
         language = one.partner.language or own.language.value
         job = PdfJob(
             parsed=message.parsed,
@@ -146,7 +143,7 @@ class PdfAction:
             smtputf8=message.work.message.smtputf8,
             max_pages=message.organisation.limits.pdf_pages,
         )
-        report = protect_pdf(job, renderer, self._temporary_dir, writer.write)
+        report = protect_pdf(job, tools, writer.write)
         return Prepared(one, writer, plan, report)
 
     def _limit(self, message: OpenMessage, one: DecidedCopy) -> int:

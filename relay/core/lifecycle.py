@@ -34,6 +34,8 @@ _STEPS: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.DECIDED, State.HELD, State.SHUNTED, State.FAILED}),
     State.DECIDED: frozenset(
         {
+            # Decided again: what a person chose is completed from the facts.
+            State.DECIDED,
             State.PROTECTED,
             State.QUEUED,
             State.HELD,

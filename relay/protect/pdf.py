@@ -14,7 +14,8 @@ from typing import BinaryIO, cast
 
 from pdfmail.errors import PdfMailError
 from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailContent, PdfOptions, PdfReport
-from pdfmail.write import write_pdf
+from pdfmail.template import TemplateCache
+from pdfmail.write import WARNING_BOXES, WARNING_TRUNCATED, write_pdf
 from relay.core.errors import ProtectionError
 from relay.message.addresses import Mailbox
 from relay.message.compose import CarrierMail, write_carrier
@@ -50,21 +51,28 @@ class PdfJob:
     max_pages: int = 300
 
 
-def protect_pdf(
-    job: PdfJob, renderer: BodyRenderer | None, temporary_dir: Path, write: Callable[[bytes], object]
-) -> PdfReport:
+@dataclass(frozen=True, slots=True)
+class PdfTools:
+    """What a worker keeps from mail to mail: renderer, drawn templates, and where a PDF waits for its guard."""
+
+    renderer: BodyRenderer | None
+    templates: TemplateCache
+    temporary_dir: Path
+
+
+def protect_pdf(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> PdfReport:
     """Write the whole carrier mail in pieces and return what the PDF holds.
 
     Raises ProtectionError when it could not be made or the guard was not content; what was written is then worthless.
     """
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(temporary_dir)) as spooled:
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(tools.temporary_dir)) as spooled:
         file = cast("BinaryIO", spooled)
-        report = _write(job, message_eml(job.parsed, job.subject), renderer, file)
-        if report.body == "notice":
-            # The pages cannot show the body: then it must be whole in the embedded message.
+        report = _write(job, message_eml(job.parsed, job.subject), tools, file)
+        if not _shows_all(report, job):
+            # The pages cannot show all of the body: then it must be whole in the embedded message.
             file.seek(0)
             file.truncate()
-            report = _write(job, full_message_eml(job.parsed, job.subject), renderer, file)
+            report = _write(job, full_message_eml(job.parsed, job.subject), tools, file)
         check_pdf(file, job.password)
         file.seek(0)
         carrier = CarrierMail(
@@ -84,9 +92,17 @@ def protect_pdf(
     return report
 
 
-def _write(job: PdfJob, eml: bytes, renderer: BodyRenderer | None, file: BinaryIO) -> PdfReport:
+def _shows_all(report: PdfReport, job: PdfJob) -> bool:
+    if report.body == "notice" or WARNING_TRUNCATED in report.warnings or WARNING_BOXES in report.warnings:
+        return False
+    return report.body == "html" or job.parsed.body_html() is None
+
+
+def _write(job: PdfJob, eml: bytes, tools: PdfTools, file: BinaryIO) -> PdfReport:
     try:
-        return write_pdf(_content(job, eml), job.branding.pdf, _options(job), file, renderer)
+        return write_pdf(
+            _content(job, eml), job.branding.pdf, _options(job), file, tools.renderer, templates=tools.templates
+        )
     except PdfMailError as error:
         problem = ProtectionError(f"PDF could not be made: {type(error).__name__}")
         problem.temporary = error.temporary

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from pdfmail.html import ConfinedRenderer
 from pdfmail.passphrase import generate_password
+from pdfmail.template import TemplateCache
 from relay.actions.base import Action, DecidedCopy
 from relay.actions.clear import PassAction
 from relay.actions.pdf import PdfAction
@@ -16,6 +17,7 @@ from relay.core.decision import Method
 from relay.organisation import CurrentOrganisation
 from relay.pipeline import Pipeline
 from relay.protect.passwords import PairPasswords
+from relay.protect.pdf import PdfTools
 from relay.settings import Settings
 from relay.wiring import POSSIBLE, make_hop_for, make_mailer, open_database, open_keystore, process_actor
 
@@ -41,8 +43,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             hostname=hostname,
             actor=actor,
             passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
-            renderer=renderer,
-            temporary_dir=temporary_dir,
+            tools=PdfTools(renderer, TemplateCache(), temporary_dir),
             teller=teller,
             hold=hold,
             hop_for=hop_for,
