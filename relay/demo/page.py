@@ -119,8 +119,10 @@ def _check_host() -> None:
     host = request.host.rpartition(":")[0] if ":" in request.host.rpartition("]")[2] else request.host
     if host not in _LOOPBACK:
         abort(421)
-    # A page elsewhere may post here but not set this header; browsers of today all send it.
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+    # A page elsewhere may post here but cannot choose these headers; browsers send at least one of them.
+    origin = request.headers.get("Origin", request.host_url.rstrip("/"))
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if request.method == "POST" and (site != "same-origin" or origin != request.host_url.rstrip("/")):
         abort(403)
 
 

@@ -177,9 +177,15 @@ def test_sample_button_sends_through_smtp(outbox, tmp_path):
                 reply = client.post(f"/samples/{name}")
                 assert reply.status_code == 303
                 assert "on its way" in client.get(reply.headers["Location"]).text
-            refused = client.post("/samples/offer", headers={"Sec-Fetch-Site": "cross-site"})
-            assert refused.status_code == 403
-    assert len(list((tmp_path / "gateway").glob("*.json"))) == 3
+            own = client.post("/samples/offer", headers={"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"})
+            assert own.status_code == 303
+            for name, value in (
+                ("Sec-Fetch-Site", "cross-site"),
+                ("Origin", "http://evil.example"),
+                ("Origin", "null"),
+            ):
+                assert client.post("/samples/offer", headers={name: value}).status_code == 403
+    assert len(list((tmp_path / "gateway").glob("*.json"))) == 4
 
 
 def test_sample_button_says_when_the_gateway_is_away(client):
