@@ -117,5 +117,7 @@ def encode_field(name: str, text: str) -> bytes:
     if not _NAME.fullmatch(name):
         raise ValueError("not a field name (RFC 5322 3.6.8)")
     text = " ".join(clean_text(text[:_LONGEST_TEXT]).split())
-    tokens = encode_words(text) if needs_words(text) else [token.encode("ascii") for token in text.split()]
+    tokens = (
+        encode_words(text, len(name) + 2) if needs_words(text) else [token.encode("ascii") for token in text.split()]
+    )
     return fold_tokens(f"{name}:".encode("ascii"), tokens)

@@ -77,23 +77,27 @@ def _encode_q(octets: bytes) -> bytes:
     )
 
 
-def encode_words(text: str) -> list[bytes]:
-    """Return the RFC 2047 words (UTF-8, B or Q, whichever is shorter) that stand for the text."""
+def encode_words(text: str, used: int = 0) -> list[bytes]:
+    """Return the RFC 2047 words (UTF-8, B or Q, whichever is shorter) that stand for the text.
+
+    `used` octets of the first line are taken already: the line with a word in it has 76 at most (RFC 2047 2).
+    """
     raw = text.encode("utf-8", "replace")
     is_q = _q_length(raw) <= (len(raw) + 2) // 3 * 4
     room = _WORD_OCTETS - len("=?utf-8?q??=")
     words: list[bytes] = []
     chunk = bytearray()
-    used = 0
+    filled = max(0, min(used, 40) - 1)
+    filled = filled if is_q else filled // 4 * 3 + 3 * bool(filled % 4)
     for character in text:
         octets = character.encode("utf-8", "replace")
         cost = _q_length(octets) if is_q else len(octets)
-        if used + cost > (room if is_q else room // 4 * 3):
+        if filled + cost > (room if is_q else room // 4 * 3):
             words.append(_make_word(bytes(chunk), is_q))
             chunk.clear()
-            used = 0
+            filled = 0
         chunk += octets
-        used += cost
+        filled += cost
     if chunk:
         words.append(_make_word(bytes(chunk), is_q))
     return words
