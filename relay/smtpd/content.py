@@ -10,6 +10,7 @@ Sources: RFC 5321 4.1.1.4, 6.1 (responsibility after 250), 2.3.8 (bare CR, LF); 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from relay.core.clock import Clock
 from relay.core.ports import IncomingMessage
@@ -44,7 +45,7 @@ class CommitKeeper:
 
 
 class ContentReceiver:
-    """One message on its way from the wire to the spool."""
+    """One message on its way from the wire to the spool. `about` goes into its log lines."""
 
     def __init__(
         self,
@@ -55,12 +56,14 @@ class ContentReceiver:
         stats: Stats,
         keeper: CommitKeeper,
         clock: Clock,
+        about: Mapping[str, str | int],
     ) -> None:
         self._incoming = incoming
         self._limits = limits
         self._stats = stats
         self._keeper = keeper
         self._clock = clock
+        self._about = {"message": incoming.message_id, **about}
         self._pieces = [trace_field]
         self._pending = len(trace_field)
         self._received = ReceivedCounter()
@@ -121,7 +124,7 @@ class ContentReceiver:
             self._stats.messages_failed += 1
         else:
             self._stats.messages_refused += 1
-        _log.info("message-refused", reply_code=reply.code, status=reply.status, size=self.octets)
+        _log.info("message-refused", reply_code=reply.code, status=reply.status, size=self.octets, **self._about)
         return reply
 
     async def _write(self) -> None:
@@ -186,9 +189,7 @@ class ContentReceiver:
         if self._received.count > self._limits.received_fields:
             stats.suspected_loops += 1
             _log.warning("loop-suspected", message=self._incoming.message_id, received=self._received.count)
-        _log.info(
-            "message-accepted", message=self._incoming.message_id, size=self.octets, received=self._received.count
-        )
+        _log.info("message-accepted", size=self.octets, received=self._received.count, **self._about)
 
 
 def _log_late(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ Must not: touch transports (channel.py does), write codes (replies.py does), jud
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from relay.smtpd.channel import Channel
 
 _log = Log("smtpd")
+_BURST = 64
 _BEFORE_TLS = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})  # RFC 3207 4
 # RFC 2920 3.1: these end a group. What stands behind one before its reply is out of step, and behind DATA or STARTTLS
 # it is how commands are smuggled.
@@ -56,18 +58,30 @@ class Dialogue:
             self._service.stats.connections_refused += 1
             self._channel.reply(replies.CLIENT_DENIED)
             answer = _answer_denied
+        burst = 0
         while not self._is_over:
             reply = await self._next_reply(answer)
             if reply is None:
                 continue
-            if reply.code >= 500:
-                self._errors += 1
+            if reply.is_refusal:
+                self._errors += reply.code >= 500
+                _log.info(
+                    "refused",
+                    listener=self._endpoint.listener.name,
+                    client=self._channel.client_ip,
+                    reply_code=reply.code,
+                    status=reply.status,
+                )
             self._channel.reply(reply)
             if reply.closes:
                 return
             if self._errors >= self._limits.errors_per_connection:
                 self._channel.reply(replies.TOO_MANY_ERRORS)
                 return
+            burst += 1
+            if burst % _BURST == 0:
+                # A full buffer of commands must not keep the others waiting.
+                await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Give up what is half received."""

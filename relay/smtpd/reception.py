@@ -101,6 +101,12 @@ class Reception:
             stats=self._service.stats,
             keeper=self._service.keeper,
             clock=self._service.clock,
+            about={
+                "listener": session.listener,
+                "client": session.client_ip,
+                "tls": session.tls or "",
+                "recipients": len(envelope.recipients),
+            },
         )
 
     async def receive_data(self, transaction: Transaction, sender: Sender) -> Reply:
