@@ -16,7 +16,14 @@ from relay.message.decode import make_decoder, open_range
 from relay.message.eml import full_message_eml, message_eml
 from relay.message.fields import parse_fields
 from relay.message.header_view import parse_date
-from relay.message.headers import prepend_fields, remove_fields, replace_subject, split_header, strip_subject_keywords
+from relay.message.headers import (
+    encode_field,
+    prepend_fields,
+    remove_fields,
+    replace_subject,
+    split_header,
+    strip_subject_keywords,
+)
 from relay.message.keywords import KeywordTable
 from relay.message.limits import ParseLimits
 from relay.message.parse import ParsedMessage, parse_message
@@ -264,3 +271,13 @@ def test_limits_say_what_is_too_much(octets: bytes, words: str) -> None:
     with pytest.raises(MessageError, match=words) as raised:
         parse_message(io.BytesIO(octets))
     assert not raised.value.temporary
+
+
+@given(st.text(max_size=300), st.sampled_from(["Subject", "X-A", "X-A-Rather-Long-Name-For-A-Field"]))
+def test_written_fields_have_lines_as_rfc_2047_wants(text: str, name: str) -> None:
+    field = encode_field(name, text)
+    lines = field.split(b"\r\n")
+    assert lines.pop() == b""
+    assert all(len(line) <= 76 for line in lines if b"=?utf-8?" in line)
+    assert all(line.strip() and len(line) <= 998 for line in lines)
+    assert all(line.startswith(b" ") for line in lines[1:])
