@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def tracked(*patterns: str) -> list[str]:
     # A build server's checkout may belong to another user than the tests: git must read it all the same.
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", *patterns]
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard", *patterns]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     return [name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
@@ -24,8 +24,7 @@ def tracked(*patterns: str) -> list[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    # Built from the files that git knows, so that a stray file can neither help nor harm, and nothing of the build
-    # stays in the checkout.
+    # Built from a copy of what git does not ignore: no left-over of a build helps, and nothing stays in the checkout.
     for name in tracked():
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
