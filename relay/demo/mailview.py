@@ -121,7 +121,7 @@ def _part(index: int, part: EmailMessage) -> PartView:
     # A name is shown and downloaded, never opened here; folders in it are cut off all the same.
     name = PurePath(untrusted_name.replace("\\", "/")).name
     name = "".join(c for c in name if c.isprintable())[:120]
-    if not name and part.get_content_disposition() == "attachment":
+    if not name.strip(".") and (name or part.get_content_disposition() == "attachment"):
         name = f"part-{index}"
     return PartView(index, name, media_type, content, is_encrypted_pdf(content))
 

@@ -209,8 +209,10 @@ def _add_mail(app: Flask, mails: _Mails) -> None:
         response.headers["X-Frame-Options"] = "SAMEORIGIN"
         return response
 
-    @app.get("/mail/<int:number>/file/<int:index>")
-    def get_file(number: int, index: int) -> Response:
+    @app.get("/mail/<int:number>/file/<int:index>/<name>")
+    def get_file(number: int, index: int, name: str) -> Response:
+        # The name in the address is for the browser's window and decides nothing.
+        del name
         part = next((part for part in read(number).parts if part.index == index), None)
         if part is None:
             abort(404)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import socket
@@ -92,12 +93,12 @@ def test_list_tells_the_story_newest_first(client, outbox):
 
 def test_files_come_out_unchanged_with_their_names(client, outbox):
     put(outbox, make_sample("offer").data)
-    links = re.findall(r"/mail/1/file/(\d+)(\?download=1)?", client.get("/mail/1").text)
-    pdf = client.get(f"/mail/1/file/{links[0][0]}")
+    links = re.findall(r"/mail/1/file/(\d+)/[^\"]+?(\?download=1)?\"", client.get("/mail/1").text)
+    pdf = client.get(f"/mail/1/file/{links[0][0]}/x")
     assert pdf.data == make_offer_pdf()
     assert pdf.content_type == "application/pdf"
     assert pdf.headers["Content-Disposition"].startswith("inline; ")
-    table = client.get("/mail/1/file/2")
+    table = client.get("/mail/1/file/2/x")
     plain, encoded = "Tilgungsplan Gr_ne Stra_e.csv", "Tilgungsplan%20Gr%C3%BCne%20Stra%C3%9Fe.csv"
     wanted = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
     assert table.headers["Content-Disposition"] == wanted
@@ -123,8 +124,10 @@ def test_hostile_mail_stays_text(client, outbox):
     frame = client.get("/mail/1/html")
     assert frame.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'; img-src data:")
     assert 'sandbox=""' in client.get("/mail/1").text
-    names = [client.get(f"/mail/1/file/{n}") for n in (2, 3)]
+    names = [client.get(f"/mail/1/file/{n}/x") for n in (2, 3)]
     assert [r.content_type for r in names] == ["application/octet-stream"] * 2
+    for href in re.findall(r'href="([^"]*/file/[^"]*)"', client.get("/mail/1").text):
+        assert client.get(html.unescape(href)).status_code == 200
     for reply in names:
         assert reply.headers["Content-Disposition"].startswith("attachment; ")
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
@@ -162,7 +165,7 @@ def test_other_host_names_get_nothing(client, outbox):
 
 
 def test_missing_things_are_404(client):
-    for path in ("/mail/1", "/mail/1/raw", "/mail/1/file/0", "/mail/1/html", "/mail/x", "/mail/99999999999999999999"):
+    for path in ("/mail/1", "/mail/1/raw", "/mail/1/file/0/x", "/mail/1/html", "/mail/x", "/mail/99999999999999999999"):
         assert client.get(path).status_code == 404
     assert client.post("/samples/unknown").status_code == 404
     assert client.get("/samples/offer").status_code == 405
