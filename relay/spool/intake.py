@@ -22,7 +22,7 @@ from relay.core.wire.mailkey import MailKeySealer
 from relay.spool.bridge import LoopBridge
 from relay.spool.buffer import ContentBuffer
 from relay.spool.fingerprint import Fingerprint
-from relay.spool.intake_batch import Ahead, Arrival, Drop, Heartbeat, IntakeItem, write_batch
+from relay.spool.intake_batch import Ahead, Arrival, Drop, Heartbeat, IntakeItem, weigh_item, write_batch
 from relay.store.base import Database
 from relay.store.files import total_octets
 from relay.store.repositories.messages import CLIENT, StoredMessage
@@ -64,7 +64,7 @@ class SpoolIntake:
         self._spare = min(spare, self._reserve)
         self._bridge: LoopBridge | None = None
         self._writer: GroupCommitWriter[IntakeItem, None] = GroupCommitWriter(
-            db, write_batch, name="intake", max_batch=max_batch
+            db, write_batch, name="intake", max_batch=max_batch, weigh=weigh_item
         )
         self._ahead: set[str] = set()
         self._ahead_changed = threading.Condition()

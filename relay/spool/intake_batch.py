@@ -62,6 +62,11 @@ class Heartbeat:
 IntakeItem: TypeAlias = Arrival | Ahead | Drop | Heartbeat
 
 
+def weigh_item(item: IntakeItem) -> int:
+    """Return the octets of an item's chunks."""
+    return sum(len(row[4]) for row in item.chunks) if isinstance(item, Ahead | Arrival) else 0
+
+
 def write_batch(tx: Tx, items: Sequence[IntakeItem]) -> Sequence[None]:
     """Write a batch; the batch function of intake's GroupCommitWriter."""
     arrivals = [item for item in items if isinstance(item, Arrival)]

@@ -25,8 +25,12 @@ from relay.store.connect import Dialect, make_engine, reading
 from relay.store.errors import is_lost_connection, is_storage_fault, translate_error
 from relay.store.files import WriterLock, free_octets
 from relay.store.revision import check_revision
+from relay.store.silence import SilenceWatch
 
 Row: TypeAlias = Sequence[Any]
+WRITING_PATIENCE = 3.0
+"""Seconds. Whoever waits for a commit is answered within 5 (fault row 9)."""
+READING_PATIENCE = 30.0
 EventDetail: TypeAlias = str | int | bool | list[str] | None
 
 
@@ -36,9 +40,10 @@ class Tx:
     Methods raise StorageError, StorageFullError or ConflictError.
     """
 
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection, patience: float) -> None:
         self.database: Final = database
         self.connection: Final = connection
+        self._patience: Final = patience
         self.dialect: Final[Dialect] = database.dialect
         self._now: int | None = None
         self._events: list[tuple[int, Event]] = []
@@ -66,12 +71,12 @@ class Tx:
 
     def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
         """Run a SQLAlchemy Core statement."""
-        with _translated(self.connection):
+        with self.guarded():
             return self.connection.execute(statement, parameters or {})
 
     def run(self, sql: str, parameters: Row = ()) -> int:
         """Run one statement at the driver's level, `?` for parameters; return the number of rows touched."""
-        with _translated(self.connection):
+        with self.guarded():
             cursor = self._driver_cursor()
             cursor.execute(self._spell(sql), tuple(parameters))
             return int(cursor.rowcount)
@@ -80,14 +85,14 @@ class Tx:
         """Run one statement for many rows in one go; return the number of rows touched altogether."""
         if not rows:
             return 0
-        with _translated(self.connection):
+        with self.guarded():
             cursor = self._driver_cursor()
             cursor.executemany(self._spell(sql), rows)
             return int(cursor.rowcount)
 
     def fetch_all(self, sql: str, parameters: Row = ()) -> list[tuple[Any, ...]]:
         """Run one query at the driver's level and return all rows."""
-        with _translated(self.connection):
+        with self.guarded():
             cursor = self._driver_cursor()
             cursor.execute(self._spell(sql), tuple(parameters))
             rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -108,21 +113,45 @@ class Tx:
         """Add an event to this process's chain; it exists exactly if the transaction commits."""
         self._events.append((self.now_ms(), event))
 
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Give up a call that the database leaves without an answer; let only errors of ours out."""
+        with _translated(self.connection):
+            if self.is_postgresql:
+                raw: Any = self.connection.connection.dbapi_connection
+                with self.database.watch.guard(raw, self._patience):
+                    yield
+            else:
+                yield
+
     def finish(self) -> None:
         """Write the events and commit. Called by the database at the end of the block."""
         if not self._events:
-            self.connection.commit()
+            self._commit()
             return
         head = self.database.chain
         with head.lock:
             try:
                 seq, digest = flush_events(self, head, self._events)
-                self.connection.commit()
+                self._commit()
             except BaseException:
                 # Whether an uncertain commit got through shows when the head is read again.
                 head.known = False
                 raise
             head.seq, head.hash = seq, digest
+
+    def close(self) -> None:
+        """Roll back what was not committed and give the connection back. Never raises."""
+        try:
+            with self.guarded():
+                self.connection.close()
+        except Exception:  # the block's own error, if any, is the one to tell
+            with contextlib.suppress(Exception):
+                self.connection.invalidate()
+
+    def _commit(self) -> None:
+        with self.guarded():
+            self.connection.commit()
 
     def _spell(self, sql: str) -> str:
         # Our own constant statements hold neither a literal question mark nor a per cent sign.
@@ -152,21 +181,15 @@ def _translated(connection: Connection) -> Iterator[None]:
         raise
 
 
-def _close_quietly(connection: Connection) -> None:
-    # Rolls back what was not committed; a connection that cannot even do that is of no more use.
-    try:
-        connection.close()
-    except Exception:  # the block's own error, if any, is the one to tell
-        with contextlib.suppress(Exception):
-            connection.invalidate()
-
-
 class Database:
     """A process's door to the database. Safe to share between threads; not across a fork."""
 
-    def __init__(self, url: str, engine: Engine, dialect: Dialect, clock: Clock, process: str) -> None:
+    def __init__(self, url: str, clock: Clock, process: str) -> None:
+        """Use `open`."""
         self.url: Final = url
-        self.engine: Final = engine
+        self.watch: Final = SilenceWatch()
+        engine, dialect = make_engine(url, self.watch)
+        self.engine: Final[Engine] = engine
         self.dialect: Final[Dialect] = dialect
         self.clock: Final = clock
         self.process: Final = process
@@ -183,8 +206,7 @@ class Database:
         events ("node1/smtpd"): no two running processes may share it. Raises ConfigurationError for a database that
         cannot keep the promise of the 250 or that was not migrated, StorageError when it is not reachable within 5 s.
         """
-        engine, dialect = make_engine(url)
-        database = cls(url, engine, dialect, clock, process)
+        database = cls(url, clock, process)
         try:
             with database.reading() as tx:
                 check_revision(tx.connection)
@@ -196,27 +218,29 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self.watch.close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Tx]:
+    def transaction(self, *, patience: float = WRITING_PATIENCE) -> Iterator[Tx]:
         """Yield a writing transaction; commit at the end of the block, roll back on any exception.
 
         When the block has ended without an error, the commit is durable. Raises StorageError otherwise; then nothing
-        was written, or (connection lost while committing) it counts as not written.
+        was written, or (connection lost while committing) it counts as not written. `patience`: seconds that a single
+        statement may take on PostgreSQL before the connection is given up.
         """
-        with self._writing(), self._connected(is_reading=False) as tx:
+        with self._writing(), self._connected(patience=patience) as tx:
             yield tx
 
     @contextlib.contextmanager
-    def reading(self, *, snapshot: bool = False) -> Iterator[Tx]:
+    def reading(self, *, snapshot: bool = False, patience: float = READING_PATIENCE) -> Iterator[Tx]:
         """Yield a reading transaction; it waits for no writer.
 
         With `snapshot` all its queries see one view of the data (on SQLite they always do).
         """
-        with self._connected(is_reading=True, snapshot=snapshot) as tx:
+        with self._connected(patience=patience, is_reading=True, snapshot=snapshot) as tx:
             yield tx
 
     def free_space_ok(self, reserve: int) -> bool:
@@ -247,26 +271,21 @@ class Database:
             self._writer.release()
 
     @contextlib.contextmanager
-    def _connected(self, *, is_reading: bool, snapshot: bool = False) -> Iterator[Tx]:
-        with contextlib.ExitStack() as stack:
-            tx = self._begin(stack, is_reading=is_reading, snapshot=snapshot)
-            yield tx
-            # From here on the block has ended without an error: number its events, then commit.
-            with _translated(tx.connection):
-                tx.finish()
-
-    def _begin(self, stack: contextlib.ExitStack, *, is_reading: bool, snapshot: bool) -> Tx:
+    def _connected(self, *, patience: float, is_reading: bool = False, snapshot: bool = False) -> Iterator[Tx]:
         try:
             connection = self.engine.connect()
         except Exception as error:
             if is_storage_fault(error):
                 raise translate_error(error) from error
             raise
-        stack.callback(_close_quietly, connection)
-        if is_reading:
-            connection = reading(connection)
-        with _translated(connection):
-            connection.begin()
-            if snapshot and self.dialect == "postgresql":
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return Tx(self, connection)
+        tx = Tx(self, reading(connection) if is_reading else connection, patience)
+        try:
+            with tx.guarded():
+                tx.connection.begin()
+                if snapshot and tx.is_postgresql:
+                    tx.connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield tx
+            # The block has ended without an error: number its events, then commit.
+            tx.finish()
+        finally:
+            tx.close()

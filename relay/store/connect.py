@@ -7,15 +7,19 @@ PostgreSQL is refused when it would acknowledge a commit that a power cut can lo
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from relay.core.errors import ConfigurationError
 from relay.store.files import refuse_network_file_system
+from relay.store.silence import SilenceWatch
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
@@ -47,11 +51,14 @@ def _bad_url(problem: str) -> ConfigurationError:
     )
 
 
-def make_engine(text: str) -> tuple[Engine, Dialect]:
-    """Return an engine whose connections have the settings that durability needs. Raises ConfigurationError."""
+def make_engine(text: str, watch: SilenceWatch | None = None) -> tuple[Engine, Dialect]:
+    """Return an engine whose connections have the settings that durability needs. Raises ConfigurationError.
+
+    With `watch`, PostgreSQL's connections are tried before use when they were idle, and given up when they are silent.
+    """
     url, dialect = parse_url(text)
     if dialect == "postgresql":
-        return _make_postgresql(url), dialect
+        return _make_postgresql(url, watch or SilenceWatch()), dialect
     assert url.database is not None
     directory = Path(url.database).absolute().parent
     if not directory.is_dir():
@@ -121,13 +128,12 @@ def _set_sqlite(connection: sqlite3.Connection) -> None:
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
-def _make_postgresql(url: URL) -> Engine:
+def _make_postgresql(url: URL, watch: SilenceWatch) -> Engine:
     engine = create_engine(
         url,
         pool_size=8,
         max_overflow=24,
         pool_timeout=5,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_SECONDS,
             "keepalives_idle": 5,
@@ -140,7 +146,7 @@ def _make_postgresql(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def check(connection: Any, _record: object) -> None:
-        with connection.cursor() as cursor:
+        with watch.guard(connection, _CHECK_SECONDS), connection.cursor() as cursor:
             for name, refused, why in _UNSAFE:
                 cursor.execute(f"SHOW {name}")
                 value = cursor.fetchone()[0]
@@ -152,11 +158,33 @@ def _make_postgresql(url: URL) -> Engine:
                     )
             # A node that loses the network in a transaction must not keep its locks for hours.
             cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
-        connection.commit()
+            connection.commit()
+
+    @event.listens_for(engine, "checkin")
+    def note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        used_at = record.info.get(_USED_AT)
+        if used_at is None or time.monotonic() - used_at < _IDLE_SECONDS:
+            return
+        try:
+            with watch.guard(connection, _PING_SECONDS):
+                connection.autocommit = True
+                connection.execute("SELECT 1")
+                connection.autocommit = False
+        except psycopg.Error as error:
+            # All connections of before the fault are of no more use, not only this one.
+            raise InvalidatePoolError from error
 
     return engine
 
 
+_USED_AT = "letterlock_used_at"
+_IDLE_SECONDS = 1.0
+_PING_SECONDS = 1.0
+_CHECK_SECONDS = 2.0
 _UNSAFE = (
     (
         "synchronous_commit",

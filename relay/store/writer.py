@@ -33,8 +33,13 @@ class GroupCommitWriter(Generic[Item, Result]):
         *,
         name: str = "writer",
         max_batch: int = 64,
+        weigh: Callable[[Item], int] = lambda _item: 0,
+        max_weight: int = 8 * 1024 * 1024,
     ) -> None:
+        """`weigh` gives an item's octets; a batch ends with the item that brings it to `max_weight`."""
         self._database = database
+        self._weigh = weigh
+        self._max_weight = max_weight
         self._apply_batch = apply_batch
         self._max_batch = max_batch
         self._waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -63,22 +68,36 @@ class GroupCommitWriter(Generic[Item, Result]):
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
+        self._fail_waiting(StorageError("the writer was closed before this was written"))
+
+    def _fail_waiting(self, error: Exception) -> None:
+        # With the database away, one try for each would only make everybody wait longer.
         with self._changed:
             left = list(self._waiting)
             self._waiting.clear()
         for _, future in left:
-            _fail(future, StorageError("the writer was closed before this was written"))
+            if future.set_running_or_notify_cancel():
+                _fail(future, error)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+                batch = self._take_batch()
             if not batch:
                 return
             # A future that its owner cancelled is not written; from here on it cannot be cancelled any more.
             self._write([entry for entry in batch if entry[1].set_running_or_notify_cancel()])
+
+    def _take_batch(self) -> list[tuple[Item, Future[Result]]]:
+        batch: list[tuple[Item, Future[Result]]] = []
+        weight = 0
+        while self._waiting and len(batch) < self._max_batch and weight < self._max_weight:
+            entry = self._waiting.popleft()
+            weight += self._weigh(entry[0])
+            batch.append(entry)
+        return batch
 
     def _write(self, batch: list[tuple[Item, Future[Result]]]) -> None:
         if not batch:
@@ -90,9 +109,10 @@ class GroupCommitWriter(Generic[Item, Result]):
                     raise StorageError("a batch gave another number of results than items")
         except Exception as error:  # whatever it is belongs to those who wait
             if len(batch) == 1 or isinstance(error, StorageUnavailableError):
-                # With the database away, trying each item would only make everybody wait longer.
                 for _, future in batch:
                     _fail(future, error)
+                if isinstance(error, StorageUnavailableError):
+                    self._fail_waiting(error)
                 return
             for entry in batch:
                 self._write([entry])
