@@ -22,6 +22,7 @@ MAX_PICTURES = 200
 MAX_LISTED_LINKS = 100
 SHOWN_URL = 400  # characters of a target in the list
 ALT_CHARS = 200
+WHOLE_ROW_CHARS = 600
 PIXEL = 3  # a picture of at most this many pixels a side is a counter or a spacer
 type_changes = dict[Element, list[Element]]
 _BLOCKS = name_set("p div td th li h1 h2 h3 h4 h5 h6 pre blockquote ul ol dd dt table center")
@@ -34,6 +35,7 @@ def adapt_tree(root: Element, book: PictureBook, texts: BodyTexts) -> None:
     _adapt_symbols(root)
     _adapt_body_colours(root)
     _adapt_columns(root)
+    _keep_rows_whole(root)
     if has_rtl("".join(root.itertext())):
         _set_directions(root)
     _rescue_contrast(root)
@@ -62,6 +64,21 @@ def _adapt_columns(root: Element) -> None:
             del table.attrib["align"]
             if table.get("width", "").isdigit() and "display:" not in table.get("style", ""):
                 table.set("style", f"display:inline-table;vertical-align:top;{table.get('style', '')}".rstrip(";"))
+
+
+def _keep_rows_whole(root: Element) -> None:
+    """Mark rows that should not be cut by a page's end: short ones that hold no table themselves."""
+    holds_table: set[Element] = set()
+    open_rows: list[tuple[Element, list[Element]]] = [(root, [])]
+    while open_rows:
+        element, rows = open_rows.pop()
+        if element.tag == "table":
+            holds_table.update(rows[-1:])
+        inner = [*rows, element] if element.tag == "tr" else rows
+        open_rows.extend((child, inner) for child in element)
+    for row in root.iter("tr"):
+        if row not in holds_table and sum(map(len, row.itertext())) <= WHOLE_ROW_CHARS:
+            row.set("class", "ll-row")
 
 
 def _adapt_body_colours(root: Element) -> None:

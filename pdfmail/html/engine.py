@@ -5,6 +5,7 @@ Must not fetch anything: the fetcher knows the checked pictures and nothing else
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -104,6 +105,8 @@ def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[
             if zoom * FITS < MIN_ZOOM:
                 sheets.append(parse_stylesheet(BREAK_ANYWHERE))
             zoom = max(zoom * FITS, MIN_ZOOM)
+            del document
+            gc.collect()  # a layout is full of cycles, and two of them would not fit
             document = _lay_out(tree, sheets, fonts, pictures)
         else:
             zoom = 1.0

@@ -51,6 +51,7 @@ ul, ol {{ margin: 0 0 0.8em 0 }}
 .ll-link-line a {{ color: #52606d; text-decoration: none }}
 .ll-note {{ margin-top: 1.2em; padding: 0.6em 0.8em; border: 1px solid #d5dce2; background: #f4f6f8; color: #15212b }}
 .ll-text div {{ white-space: pre-wrap; unicode-bidi: plaintext; text-align: start; min-height: 1.4em }}
+.ll-row {{ break-inside: avoid }}
 .ll-rest {{ white-space: pre-line }}
 .ll-quote {{ color: #52606d }}
 """

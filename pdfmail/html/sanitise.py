@@ -32,7 +32,7 @@ MAX_STYLE = 200_000  # characters of style sheets
 MAX_STYLE_WORK = 6_000_000  # rules times elements
 
 ELEMENTS = name_set(
-    "a abbr acronym address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn "
+    "a abbr acronym address article aside b bdi big blockquote br caption center cite code col colgroup dd del dfn "
     "div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark nav ol p pre q "
     "rp rt ruby s samp section small span strike strong sub sup table tbody td tfoot th thead time tr tt u ul var "
     "wbr"

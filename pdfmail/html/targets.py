@@ -22,7 +22,7 @@ _HOST_IN_TEXT = re.compile(
 )
 _DIGIT_HOST = re.compile(r"[0-9.]{4,15}|\[[0-9a-f:.]{2,45}\]")
 _LABELS = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
-_FILE_ENDINGS = name_set("pdf doc docx xls xlsx ppt pptx txt zip jpg jpeg png gif csv htm html xml eml msg")
+_FILE_ENDINGS = name_set("pdf doc docx xls xlsx ppt pptx txt zip jpg jpeg png gif csv htm html xml eml msg js cpp")
 
 
 @dataclass(frozen=True, slots=True)

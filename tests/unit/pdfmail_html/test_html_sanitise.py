@@ -22,7 +22,7 @@ from pdfmail.model import InlineImage
 
 DATA = Path(__file__).parents[2] / "data" / "html"
 OUR_ATTRIBUTES = {"class", "width", "alt", "dir", "lang"}
-OUR_CLASSES = {"ll-image", "ll-mark", "ll-warning", "ll-links", "ll-links-title", "ll-link-line", "ll-rest"}
+OUR_CLASSES = {"ll-image", "ll-mark", "ll-warning", "ll-links", "ll-links-title", "ll-link-line", "ll-rest", "ll-row"}
 
 
 def make_image(name: str) -> InlineImage:
@@ -242,7 +242,7 @@ def test_the_sample_mails_become_safe_trees(path: Path) -> None:
         ("<a href='javascript:x'>a</a>", "<div><a>a</a></div>"),
         (
             "<table background=http://a.example/x align=left><tr><td>a</table>",
-            "<div><table><tbody><tr><td>a</td></tr></tbody></table></div>",
+            '<div><table><tbody><tr class="ll-row"><td>a</td></tr></tbody></table></div>',
         ),
     ],
 )
