@@ -18,6 +18,7 @@ from relay.message.words import clean_text, decode_words, encode_words, fold_tok
 
 _NAME = re.compile(r"[!-9;-~]{1,70}")  # RFC 5322 3.6.8
 _BLOCK = 64 * 1024
+_SUBJECT_FIELDS = ("Subject", "Thread-Topic")
 _LONGEST_TEXT = 8_000
 _EDIT_LIMITS = ParseLimits(header_fields=1 << 30)
 
@@ -32,10 +33,8 @@ def split_header(stream: BinaryIO, limits: ParseLimits | None = None) -> tuple[b
     data = b""
     while True:
         block = stream.read(_BLOCK)
-        searched = max(0, len(data) - 3)
         data += block
-        # The header may end with the very first octets; else only what is new needs a look.
-        fields_end, body_start = find_header_end(data, 0 if searched == 0 else searched)
+        fields_end, body_start = find_header_end(data)
         if fields_end >= 0 or not block or len(data) > limits.header_octets:
             break
     is_cut_off = fields_end < 0 and len(data) > limits.header_octets
@@ -100,12 +99,21 @@ def replace_subject(header: bytes, subject: str) -> bytes:
 
 
 def strip_subject_keywords(header: bytes, table: KeywordTable) -> bytes:
-    """Return the header with the table's keywords taken out of the subject; the same object when there are none."""
+    """Return the header with the table's keywords taken out of the subject; the same object when there are none.
+
+    Thread-Topic, where some clients repeat the subject, is treated alike. Subject fields after the first go.
+    """
     fields, _ = _read(header)
-    hits = [table.find(decode_words(field.value)) for field in fields.get_all("Subject")]
-    if not any(hit.found for hit in hits):
-        return header
-    return replace_subject(header, hits[0].subject)
+    doomed: list[HeaderField] = []
+    substitutes: dict[int, bytes] = {}
+    for name in _SUBJECT_FIELDS:
+        same_name = fields.get_all(name)
+        hits = [table.find(decode_words(field.value)) for field in same_name]
+        if any(hit.found for hit in hits):
+            doomed += same_name
+            substitutes[same_name[0].offset] = encode_field(name, hits[0].subject)
+    doomed.sort(key=lambda field: field.offset)
+    return _replace(header, doomed, substitutes) if doomed else header
 
 
 def encode_field(name: str, text: str) -> bytes:

@@ -54,7 +54,12 @@ class ParsedMessage(HeaderView):
         self.body_offset = root.body_start
         """Offset of the first body octet."""
         self._limits = limits
+        self._stream = stream
         self._reader = ContentReader(stream, limits, reopen)
+
+    def close(self) -> None:
+        """Close the stream beneath; for a message that `parse_source` opened. Files opened by then stay open."""
+        self._stream.close()
 
     @cached_property
     def _arrangement(self) -> Arrangement:

@@ -153,7 +153,10 @@ class _Walker:
                 self._close_leaf(leaf, found)
                 leaf = None
             while len(self._stack) > found.level + (0 if found.is_close else 1):
-                self._stack.pop().part.body_end = found.content_end
+                closed = self._stack.pop().part
+                # An empty last part ends behind the line end that the delimiter claims for itself.
+                last = closed.children[-1].body_end if closed.children else closed.body_start
+                closed.body_end = max(last, found.content_end)
             self._prefixes = tuple(entry.boundary for entry in self._stack)
             position = found.line_end
             if not found.is_close:

@@ -31,7 +31,8 @@ def _decode_payload(kind: bytes, payload: bytes) -> bytes:
 def decode_words(untrusted_value: bytes) -> str:
     """Return header text with its encoded words decoded. Never raises. Line ends must be unfolded already."""
     if b"=?" not in untrusted_value:
-        return decode_raw_header(untrusted_value)
+        text = decode_raw_header(untrusted_value)
+        return text if text.isprintable() else _CONTROL.sub(" ", text)
     pieces: list[str] = []
     pending = b""
     pending_label: bytes | None = None

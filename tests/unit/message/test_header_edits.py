@@ -35,6 +35,12 @@ def test_a_header_is_split_where_the_body_begins() -> None:
     assert split_header(io.BytesIO(b"")) == (b"", 0)
 
 
+def test_a_header_without_blank_line_is_split_alike_by_both() -> None:
+    for octets in (b":\r\n:", b"A: b\r\n\r", b"A: b\n:", b"\n", b"\r", b"A: b\r\n \r\n"):
+        header, offset = split_header(io.BytesIO(octets))
+        assert (header, offset) == (octets[:offset], parse_message(io.BytesIO(octets)).body_offset)
+
+
 def test_a_long_header_is_split_across_blocks() -> None:
     header = b"X: " + b"y" * (64 * 1024 - 5) + b"\r\n\r\n"
     for shift in range(6):
@@ -76,6 +82,11 @@ def test_keywords_leave_every_subject_field() -> None:
     assert b"Subject: Re: hello\r\n" in stripped
     untouched = b"Subject: hello\r\n\r\n"
     assert strip_subject_keywords(untouched, TABLE) is untouched
+
+
+def test_the_copy_of_the_subject_in_thread_topic_loses_its_keyword_too() -> None:
+    header = b"Thread-Topic: {pdf} plan\r\nX: y\r\nSubject: Re: {pdf} plan\r\n\r\n"
+    assert strip_subject_keywords(header, TABLE) == b"Thread-Topic: plan\r\nX: y\r\nSubject: Re: plan\r\n\r\n"
 
 
 def test_a_keyword_in_encoded_words_is_found_and_leaves() -> None:
