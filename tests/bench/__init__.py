@@ -1,0 +1,1 @@
+"""`make bench`: measures, each beside its real peer in the same run. Prints ratios; decides no test."""

@@ -1,0 +1,141 @@
+"""The peers: a private Postfix that accepts and queues, openssl's AES, and the gateway's own smtpd alone."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_MAIN = """
+compatibility_level = 3.6
+queue_directory = {queue}
+data_directory = {data}
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = peer.bank.example
+mydestination =
+alias_maps =
+local_recipient_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+message_size_limit = 60000000
+smtpd_client_connection_count_limit = 0
+smtpd_recipient_restrictions = check_recipient_access static:HOLD, permit_mynetworks, reject
+maillog_file_prefixes = {folder}
+maillog_file = {log}
+"""
+_MASTER = """
+127.0.0.1:{port} inet n - n - 100 smtpd
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+"""
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def _await_port(port: int, seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1) as sock:
+                sock.recv(64)
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+@contextmanager
+def postfix_queue() -> Iterator[int]:
+    """Run a Postfix whose smtpd and cleanup accept and queue (to hold, so nothing else runs); yield its port."""
+    folder = Path(tempfile.mkdtemp(prefix="ll-bench-postfix-"))
+    folder.chmod(0o755)
+    config, queue, data, port = folder / "etc", folder / "queue", folder / "data", free_port()
+    for each in (config, queue, data):
+        each.mkdir()
+    shutil.chown(data, "postfix")
+    (config / "main.cf").write_text(_MAIN.format(queue=queue, data=data, folder=folder, log=folder / "maillog"))
+    (config / "master.cf").write_text(_MASTER.format(port=port))
+    subprocess.run(["/usr/sbin/postfix", "-c", config, "start"], check=True, capture_output=True)
+    try:
+        _await_port(port)
+        yield port
+    finally:
+        subprocess.run(["/usr/sbin/postfix", "-c", config, "stop"], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def smtpd_alone() -> Iterator[int]:
+    """Run an installation's smtpd alone: durable intake, nothing behind it; yield its inside port."""
+    from dataclasses import replace
+
+    from relay.cli.installation import HostChoices, create_installation
+    from relay.core.documents.limits import ListenerLimits
+    from relay.core.documents.listeners import Listener, ListenersDocument
+    from relay.core.documents.shipped import shipped_organisation
+    from relay.core.envelope import Side
+    from relay.core.ports import Actor
+
+    folder, port = Path(tempfile.mkdtemp(prefix="ll-bench-smtpd-")), free_port()
+    limits = ListenerLimits(messages_per_client_per_minute=10_000_000)
+    listener = Listener("inside", Side.INSIDE, "127.0.0.1", port, ("127.0.0.0/8",), limits=limits)
+    organisation = replace(
+        shipped_organisation("bank.example", "Example Bank"), listeners=ListenersDocument((listener,))
+    )
+    settings = create_installation(
+        folder / "inside", HostChoices("gateway.bank.example"), organisation, Actor("operator", "bench")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "smtpd"],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await_port(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pour_mail(port: int, messages: int, connections: int, octets: int) -> float:
+    """Send with Postfix's own load tool over kept connections; return messages a second."""
+    began = time.perf_counter()
+    subprocess.run(
+        [
+            "/usr/sbin/smtp-source", "-d", "-s", str(connections), "-m", str(messages), "-l", str(octets),
+            "-f", "anna@bank.example", "-t", "jonas@partner.example", f"127.0.0.1:{port}",
+        ],
+        check=True, timeout=600,
+    )  # fmt: skip
+    return messages / (time.perf_counter() - began)
+
+
+def openssl_aes_seconds(octets: int) -> float:
+    """Return the seconds that openssl's AES-256-CBC takes for so many octets, from its own speed test."""
+    done = subprocess.run(
+        ["openssl", "speed", "-elapsed", "-seconds", "2", "-bytes", "1048576", "-evp", "aes-256-cbc", "-mr"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    line = next(line for line in done.stdout.splitlines() if line.startswith("+F:"))
+    return octets / float(line.rpartition(":")[2])
