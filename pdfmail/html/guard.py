@@ -112,6 +112,12 @@ def _network_identity() -> int:
         raise GuardError("network namespace: /proc cannot be read") from error
 
 
+def lift_memory_limit() -> None:
+    """Raise the soft limit of address space to the hard one: a worker's own limit may be too small for fonts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
 def limit_resources(address_space: int, cpu_seconds: int) -> None:
     """Set the hard limits of one render (octets, seconds). An inherited limit that is lower stays."""
     _limit(resource.RLIMIT_AS, address_space)

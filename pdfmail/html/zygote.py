@@ -49,6 +49,7 @@ def run_zygote(control_descriptor: int, parent: int, limits: RenderLimits) -> No
 def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[type_draw, ChildGuards] | None:
     try:
         guard.close_all_but((control.fileno(),))
+        guard.lift_memory_limit()
         guard.die_with_client(parent)
         for number in (signal.SIGINT, signal.SIGTERM):  # a client that ends in order finishes its mail first
             signal.signal(number, signal.SIG_IGN)

@@ -342,6 +342,20 @@ def test_the_guard_stands_without_root_too() -> None:
     assert "network" in result.stdout
 
 
+def test_a_worker_with_a_small_memory_limit_of_its_own_can_render() -> None:
+    program = (
+        "import resource\n"
+        "hard = resource.getrlimit(resource.RLIMIT_AS)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (200 << 20, hard))\n"
+        "from pdfmail.html import ConfinedRenderer\n"
+        "from pdfmail.model import HtmlBody\n"
+        "with ConfinedRenderer() as renderer:\n"
+        "    assert renderer.render_body(HtmlBody(html='<p>\u6f22')).startswith(b'%PDF')\n"
+    )
+    result = run_program(program)
+    assert result.returncode == 0, result.stderr
+
+
 WITHOUT_FONTS = """
 from pdfmail.html import ConfinedRenderer, RendererStartError
 from pdfmail.model import HtmlBody
