@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from relay.delivery.errors import HopError, Why
 from relay.delivery.route import Hop
-from relay.delivery.smtp import SmtpSession
+from relay.delivery.smtp import SessionOpener, SmtpSession
 from relay.log import Log
 
 _log = Log("delivery")
@@ -141,7 +141,9 @@ class ConnectionCache:
             session.quit()
 
     def abort_busy(self) -> None:
-        """Break every session in use, for a stop that cannot wait any longer; their copies are deferred."""
+        """Break every session in use or being opened, for a stop that cannot wait any longer; their copies wait."""
+        if isinstance(self._opener, SessionOpener):
+            self._opener.abort()
         with self._freed:
             busy = list(self._busy)
         for session in busy:

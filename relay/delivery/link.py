@@ -88,8 +88,11 @@ class SmtpLink:
             # RFC 3207 6: what came in clear before the handshake may be an attacker's.
             raise ProtocolError("the next hop sent more before TLS began")
         self._sock.settimeout(timeout)
-        secured = context.wrap_socket(self._sock, server_hostname=server_name)
-        self._sock = secured
+        # Kept before the handshake, so that abort reaches it.
+        self._sock = secured = context.wrap_socket(
+            self._sock, server_hostname=server_name, do_handshake_on_connect=False
+        )
+        secured.do_handshake()
         cipher = secured.cipher()
         return f"{secured.version()} {cipher[0] if cipher else ''}".strip()
 

@@ -169,33 +169,60 @@ def encode_line(line: str) -> bytes:
     return line.encode("utf-8") + b"\r\n"
 
 
+class SessionOpener:
+    """Opens sessions for one process. Safe for threads; `abort` breaks those that are being opened."""
+
+    def __init__(self, hostname: str, timeouts: Timeouts | None = None, contexts: TlsContexts | None = None) -> None:
+        self._hostname = hostname
+        self._timeouts = timeouts or Timeouts()
+        self._contexts = contexts or TlsContexts()
+        self._opening: set[SmtpLink] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, hop: Hop) -> SmtpSession:
+        """Open a session as the hop's policy wants it. Raises a HopError."""
+        try:
+            return self._open(hop, use_tls=hop.tls is not TlsPolicy.NONE)
+        except _HandshakeFailedError as error:
+            if hop.tls is not TlsPolicy.MAY:
+                raise TlsPolicyError(error.text) from error
+        # Opportunistic: an unusable TLS is no worse than none (RFC 7435 3).
+        return self._open(hop, use_tls=False)
+
+    def abort(self) -> None:
+        """Break every session that is being opened, from another thread."""
+        with self._lock:
+            opening = list(self._opening)
+        for link in opening:
+            link.abort()
+
+    def _open(self, hop: Hop, *, use_tls: bool) -> SmtpSession:
+        context = self._contexts.context_for(hop) if use_tls else None
+        link = SmtpLink.connect(hop.host, hop.port, self._timeouts.connect)
+        session = SmtpSession(hop, link, self._timeouts)
+        with self._lock:
+            self._opening.add(link)
+        try:
+            greeting = session.read_reply(self._timeouts.greeting)
+            if greeting.code != 220:
+                raise GreetingError(f"the next hop refuses the session: {greeting.line}")
+            _say_hello(session, self._hostname)
+            if context is not None and _start_tls(session, context):
+                _say_hello(session, self._hostname)
+            if hop.credentials is not None:
+                _log_in(session, hop.credentials)
+        except BaseException:
+            session.close()
+            raise
+        finally:
+            with self._lock:
+                self._opening.discard(link)
+        return session
+
+
 def open_session(hop: Hop, hostname: str, timeouts: Timeouts, contexts: TlsContexts) -> SmtpSession:
-    """Open a session as the hop's policy wants it. Raises a HopError."""
-    try:
-        return _open(hop, hostname, timeouts, contexts, use_tls=hop.tls is not TlsPolicy.NONE)
-    except _HandshakeFailedError as error:
-        if hop.tls is not TlsPolicy.MAY:
-            raise TlsPolicyError(error.text) from error
-    # Opportunistic: an unusable TLS is no worse than none (RFC 7435 3).
-    return _open(hop, hostname, timeouts, contexts, use_tls=False)
-
-
-def _open(hop: Hop, hostname: str, timeouts: Timeouts, contexts: TlsContexts, *, use_tls: bool) -> SmtpSession:
-    context = contexts.context_for(hop) if use_tls else None
-    session = SmtpSession(hop, SmtpLink.connect(hop.host, hop.port, timeouts.connect), timeouts)
-    try:
-        greeting = session.read_reply(timeouts.greeting)
-        if greeting.code != 220:
-            raise GreetingError(f"the next hop refuses the session: {greeting.line}")
-        _say_hello(session, hostname)
-        if context is not None and _start_tls(session, context):
-            _say_hello(session, hostname)
-        if hop.credentials is not None:
-            _log_in(session, hop.credentials)
-    except BaseException:
-        session.close()
-        raise
-    return session
+    """Open one session. Raises a HopError."""
+    return SessionOpener(hostname, timeouts, contexts)(hop)
 
 
 def _say_hello(session: SmtpSession, hostname: str) -> None:

@@ -25,7 +25,7 @@ from relay.delivery.main import Deliverer, LoopSettings
 from relay.delivery.reports import Reports
 from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
-from relay.delivery.smtp import TlsContexts, open_session
+from relay.delivery.smtp import SessionOpener
 from relay.keystore.software import SoftwareToken
 from relay.spool.claims import claim_work
 from relay.spool.content import VariantWriter
@@ -131,11 +131,8 @@ class Bench:
         """Make a deliverer whose only hop is a port on loopback."""
         document = {"routes": [{"pattern": "*", "hop": "outside", "host": "127.0.0.1", "port": port, "tls": "none"}]}
         table = MailerTable(RoutesDocument.from_json(document))
-        contexts, timeouts = TlsContexts(), options.pop("timeouts", SHORT)
-        cache = ConnectionCache(
-            lambda hop: open_session(hop, "gate.bank.example", timeouts, contexts),  # type: ignore[arg-type]
-            monotonic=lambda: self.monotonic[0],
-        )
+        opener = SessionOpener("gate.bank.example", options.pop("timeouts", SHORT))  # type: ignore[arg-type]
+        cache = ConnectionCache(opener, monotonic=lambda: self.monotonic[0])
         self.caches.append(cache)
         settings = LoopSettings(threads=4, poll_seconds=0.02, grace_seconds=5.0)
         return Deliverer(

@@ -24,7 +24,7 @@ from relay.delivery.deliver import DeliveryRun
 from relay.delivery.link import Timeouts
 from relay.delivery.parcel import Parcel, ParcelCopy
 from relay.delivery.route import Hop, MailerTable
-from relay.delivery.smtp import TlsContexts, open_session
+from relay.delivery.smtp import SessionOpener
 
 SHORT = Timeouts(10, 10, 10, 10, 10, 10, 10, reset=10, quit=0.2)
 HASTY = Timeouts(10, 0.2, 0.2, 10, 0.2, 10, 0.2, reset=0.2, quit=0.2)
@@ -58,11 +58,7 @@ def make_parcel(*recipients: str, data: bytes = b"Subject: x\r\n\r\nhello\r\n", 
 
 
 def make_cache(timeouts: Timeouts = SHORT, **options: object) -> ConnectionCache:
-    contexts = TlsContexts()
-    return ConnectionCache(
-        lambda hop: open_session(hop, "gate.bank.example", timeouts, contexts),
-        **options,  # type: ignore[arg-type]
-    )
+    return ConnectionCache(SessionOpener("gate.bank.example", timeouts), **options)  # type: ignore[arg-type]
 
 
 @dataclass

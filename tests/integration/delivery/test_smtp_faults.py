@@ -20,7 +20,7 @@ from relay.delivery.link import Timeouts
 from relay.delivery.outcome import Deferred, Delivered, Failed
 from relay.delivery.parcel import Parcel, ParcelCopy
 from relay.delivery.route import Credentials, Hop
-from relay.delivery.smtp import open_session
+from relay.delivery.smtp import SessionOpener
 from tests.integration.delivery.conftest import HASTY, HASTY_AT_THE_END, SHORT, OctetContent, make_cache, make_parcel
 from tests.integration.delivery.fault_server import CLOSE, HANG, RESET, Dialogue, FaultServer
 
@@ -670,35 +670,35 @@ def test_a_hop_comes_back_by_one_probe():
         assert server.commands.count("QUIT") == 1
 
 
-def test_abort_ends_a_hanging_session(run_to):
+@pytest.mark.parametrize("where", ["<connect>", "EHLO", "STARTTLS", "MAIL", "<dot>"])
+def test_abort_ends_a_session_that_hangs_anywhere(run_to, certificates, where):
     waiting = threading.Event()
 
-    def script(_: Dialogue, command: str) -> str | None:
-        if command == "<dot>":
+    def script(dialogue: Dialogue, command: str) -> str | None:
+        if command.startswith(where):
+            if where == "STARTTLS":
+                dialogue.say("220 go, and then nothing")
             waiting.set()
             return HANG
         return None
 
-    patient = type(SHORT)(command=60, final_dot=60, quit=0.2)
-    with FaultServer(script=script) as server:
-        run = run_to(server.port, timeouts=patient)
+    patient = Timeouts(10, 60, 60, 60, 60, 60, 60, quit=0.2)
+    with FaultServer(script=script, context=certificates.context("good")) as server:
+        run = run_to(server.port, TlsPolicy.ENCRYPT, timeouts=patient)
         found: list[object] = []
         thread = threading.Thread(target=lambda: found.append(one(run.deliver(make_parcel()))))
         thread.start()
         assert waiting.wait(10)
-        run.cache.abort_busy()
-        thread.join(10)
+        while thread.is_alive():
+            run.cache.abort_busy()
+            thread.join(0.05)
         assert isinstance(found[0], Deferred)
-        assert found[0].is_doubtful
+        assert found[0].is_doubtful == (where == "<dot>")
 
 
 def test_session_opened_by_hand_says_quit():
-    from relay.delivery.smtp import TlsContexts
-
     with FaultServer() as server:
-        session = open_session(
-            Hop("inside", "127.0.0.1", server.port, TlsPolicy.NONE), "g.example", SHORT, TlsContexts()
-        )
+        session = SessionOpener("g.example", SHORT)(Hop("inside", "127.0.0.1", server.port, TlsPolicy.NONE))
         assert session.size_limit == 50_000_000
         session.quit()
         assert server.commands[-1] == "QUIT"

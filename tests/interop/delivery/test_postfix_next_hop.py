@@ -22,7 +22,7 @@ from relay.delivery.deliver import DeliveryRun
 from relay.delivery.link import Timeouts
 from relay.delivery.outcome import Deferred, Delivered, Failed
 from relay.delivery.route import Hop
-from relay.delivery.smtp import TlsContexts, open_session
+from relay.delivery.smtp import SessionOpener
 from tests.integration.delivery.conftest import Certificates, OneHop, certificates, make_parcel
 from tests.integration.delivery.fault_server import FaultServer
 
@@ -81,8 +81,7 @@ class Postfix:
 
     def run(self, tls: TlsPolicy = TlsPolicy.NONE, **hop: object) -> DeliveryRun:
         table = OneHop(Hop("outside", "localhost", self.port, tls, **hop))  # type: ignore[arg-type]
-        contexts = TlsContexts()
-        cache = ConnectionCache(lambda to: open_session(to, "gate.bank.example", Timeouts(quit=1), contexts))
+        cache = ConnectionCache(SessionOpener("gate.bank.example", Timeouts(quit=1)))
         self.caches.append(cache)
         return DeliveryRun(lambda: table, cache)
 

@@ -12,12 +12,11 @@ from relay.core.ports import Actor
 from relay.delivery.attempt import Attempt
 from relay.delivery.connections import ConnectionCache
 from relay.delivery.deliver import DeliveryRun
-from relay.delivery.link import Timeouts
 from relay.delivery.main import Deliverer, LoopSettings
 from relay.delivery.reports import DsnReports
 from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
-from relay.delivery.smtp import TlsContexts, open_session
+from relay.delivery.smtp import SessionOpener
 from relay.keystore.software import SoftwareToken
 from relay.store.base import Database
 
@@ -27,8 +26,8 @@ def main(url: str, token_folder: str, port: str, owner: str) -> None:
     database = Database.open(url, clock, owner)
     token = SoftwareToken.load(Path(token_folder), b"pin for the test", clock)
     document = {"routes": [{"pattern": "*", "hop": "outside", "host": "127.0.0.1", "port": int(port), "tls": "none"}]}
-    table, contexts = MailerTable(RoutesDocument.from_json(document)), TlsContexts()
-    cache = ConnectionCache(lambda hop: open_session(hop, "gate.bank.example", Timeouts(), contexts))
+    table = MailerTable(RoutesDocument.from_json(document))
+    cache = ConnectionCache(SessionOpener("gate.bank.example"))
     deliverer = Deliverer(
         database=database,
         attempt=Attempt(database, token, DeliveryRun(lambda: table, cache), actor),
