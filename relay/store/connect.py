@@ -158,6 +158,10 @@ def _make_postgresql(url: URL, watch: SilenceWatch) -> Engine:
                     )
             # A node that loses the network in a transaction must not keep its locks for hours.
             cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+            # A queue grows from nothing to 100,000 rows before the server has statistics. Plans made meanwhile, and
+            # kept for prepared statements, must go by index and row by row all the same.
+            for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
+                cursor.execute(f"SET {setting} = off")
             connection.commit()
 
     @event.listens_for(engine, "checkin")

@@ -60,7 +60,7 @@ COPY = Table(
     time_column("delay_notified_at", nullable=True),
     time_column("updated_at"),
     Index("ix_copy_message_id", "message_id"),
-    Index("ix_copy_for_worker", "next_at", "message_id", sqlite_where=_FOR_WORKER, postgresql_where=_FOR_WORKER),
+    Index("ix_copy_for_worker", "next_at", sqlite_where=_FOR_WORKER, postgresql_where=_FOR_WORKER),
     Index("ix_copy_for_deliver", "hop", "next_at", sqlite_where=_FOR_DELIVER, postgresql_where=_FOR_DELIVER),
     Index("ix_copy_leased", "owner", "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
     Index(

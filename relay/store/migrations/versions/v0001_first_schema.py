@@ -277,7 +277,7 @@ def _create_copy() -> None:
     op.create_index(
         "ix_copy_for_worker",
         "copy",
-        ["next_at", "message_id"],
+        ["next_at"],
         unique=False,
         sqlite_where=sa.text("state IN ('decided', 'protected', 'received')"),
         postgresql_where=sa.text("state IN ('decided', 'protected', 'received')"),
