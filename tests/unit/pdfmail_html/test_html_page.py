@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.html.fonts import (
@@ -41,6 +41,7 @@ def test_each_line_has_its_own_direction_where_a_script_runs_from_the_right() ->
     ]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(blacklist_categories=()), max_size=400))
 def test_the_text_of_the_tree_is_the_text(text: str) -> None:
     root, _ = build_text_tree(text)

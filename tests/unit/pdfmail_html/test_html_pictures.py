@@ -7,7 +7,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -68,7 +68,7 @@ def test_a_large_picture_with_transparency_stays_transparent() -> None:
         assert (image.mode, image.format) == ("RGBA", "PNG")
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "content",
     [
@@ -94,6 +94,7 @@ def test_many_large_pictures_run_out_of_room(monkeypatch: pytest.MonkeyPatch) ->
     assert [book.find(f"i{n}") is not None for n in range(4)] == [True, True, False, False]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.sampled_from(["", "\x89PNG\r\n\x1a\n", "GIF89a", "\xff\xd8\xff\xe0", "RIFF", "BM"]))
 def test_no_octets_raise(octets: bytes, head: str) -> None:
     book_of(head.encode("latin-1") + octets).find("a@b")

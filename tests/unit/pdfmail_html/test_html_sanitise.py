@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -196,18 +196,19 @@ _SOUP = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_SOUP)
 def test_any_markup_becomes_a_safe_tree(markup: str) -> None:
     assert_safe(sanitise(markup))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(blacklist_categories=())))
 def test_any_text_becomes_a_safe_tree(markup: str) -> None:
     assert_safe(sanitise(markup))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_SOUP)
 def test_the_cleaned_tree_is_clean_already(markup: str) -> None:
     once = show(markup)

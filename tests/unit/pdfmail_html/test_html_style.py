@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.html.style import READERS, filter_style
@@ -111,6 +111,7 @@ _PIECES = st.lists(
 _SAFE = re.compile(r"(?:[a-z-]+:[^;:{}@\\<>]*)?(?:;[a-z-]+:[^;:{}@\\<>]*)*")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(_PIECES, st.text()))
 def test_only_known_properties_with_plain_values_come_out(style: str) -> None:
     filtered = filter_style(style)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.html.targets import LinkTarget, is_text_misleading, is_text_the_target, parse_target
@@ -123,6 +123,7 @@ _URLS = st.one_of(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_URLS, st.text())
 def test_any_text_gives_a_plain_web_or_mail_link_or_none(url: str, text: str) -> None:
     target = parse_target(url)

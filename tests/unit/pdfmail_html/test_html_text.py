@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.html.text import BREAK, clean_text, cut_text, find_direction, find_links, has_rtl, split_words
@@ -28,6 +28,7 @@ def test_what_has_no_place_in_a_page_goes_and_the_rest_stays(text: str, expected
     assert clean_text(text) == expected
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(blacklist_categories=())))
 def test_cleaning_leaves_only_text_that_can_be_written(text: str) -> None:
     cleaned = clean_text(text)
@@ -37,6 +38,7 @@ def test_cleaning_leaves_only_text_that_can_be_written(text: str) -> None:
     assert not set(cleaned) & set("\u202d\u202e")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="ab \n漢", max_size=5000), st.booleans())
 def test_splitting_adds_nothing_but_break_opportunities(text: str, in_cell: bool) -> None:
     split = split_words(text, in_cell=in_cell)
@@ -44,6 +46,7 @@ def test_splitting_adds_nothing_but_break_opportunities(text: str, in_cell: bool
     assert all(len(word) <= (40 if in_cell else 120) for line in split.split() for word in line.split(BREAK))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(max_size=3000), st.integers(1, 50))
 def test_pieces_of_a_text_are_the_text(text: str, size: int) -> None:
     pieces = cut_text(text, size)
@@ -87,6 +90,7 @@ def test_addresses_in_plain_text_become_links(text: str, found: list[str]) -> No
     assert [target.url for _, _, target in find_links(text)] == found
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text() | st.lists(st.sampled_from(["http://", "www.", "a@b.example", ".", ")", "(", "x", " "])).map("".join))
 def test_links_stand_in_order_and_inside_the_text(text: str) -> None:
     position = 0
