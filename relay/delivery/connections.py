@@ -38,6 +38,7 @@ class HopStatus:
     seconds_left: float
     failures: int
     last_error: str
+    last_status: str
     active: int
 
 
@@ -116,7 +117,15 @@ class ConnectionCache:
         now = self._monotonic()
         with self._freed:
             return [
-                HopStatus(hop, s.down_until > now, max(0.0, s.down_until - now), s.failures, s.last_error, s.active)
+                HopStatus(
+                    hop,
+                    s.down_until > now,
+                    max(0.0, s.down_until - now),
+                    s.failures,
+                    s.last_error,
+                    s.last_status,
+                    s.active,
+                )
                 for hop, s in self._hops.items()
             ]
 

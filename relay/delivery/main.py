@@ -30,6 +30,8 @@ from relay.spool.values import Delivery
 from relay.store.base import Database
 
 _log = Log("deliver")
+_FAILURES_TO_ALERT = 4
+"""Failures in a row, with the pauses between them some two minutes."""
 
 
 class Wake(Protocol):
@@ -85,6 +87,8 @@ class Deliverer:
         self._extended = self._swept = self._tidied = time.monotonic()
         self._is_failing = False
         self._sweeping: set[str] | None = None
+        self._alerted: set[str] = set()
+        self._tenant = ""
 
     def report(self) -> dict[str, object]:
         """Return counters for the health endpoint."""
@@ -131,6 +135,7 @@ class Deliverer:
     def _take(self, pool: ThreadPoolExecutor, skip: frozenset[str], limit: int, seen: set[str] | None = None) -> int:
         deliveries = claim_delivery(self._database, self._owner, limit, skip)
         for delivery in deliveries:
+            self._tenant = delivery.message.tenant
             if seen is not None:
                 seen.update(copy.id for copy in delivery.copies)
             with self._lock:
@@ -224,6 +229,18 @@ class Deliverer:
         if time.monotonic() - self._tidied >= 1.0:
             self._tidied = time.monotonic()
             self._connections.close_idle()
+            self._alert_of_hops()
+
+    def _alert_of_hops(self) -> None:
+        """Tell the operator once of each hop that has been failing for minutes."""
+        for status in self._connections.statuses():
+            key = status.hop.key
+            if status.failures == 0:
+                self._alerted.discard(key)
+            elif status.failures >= _FAILURES_TO_ALERT and key not in self._alerted and self._tenant:
+                self._alerted.add(key)
+                reason = f"the next hop {key} cannot be used: {status.last_error}"
+                self._settler.raise_alert(self._tenant, reason, status.last_status)
 
     def _finish(self) -> None:
         with self._lock:

@@ -13,6 +13,8 @@ from relay.core.errors import LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Event, SpoolPublicKey
 from relay.delivery.endings import Ending
+from relay.delivery.errors import Why
+from relay.delivery.outcome import Deferred
 from relay.delivery.reports import Reports
 from relay.log import Log
 from relay.spool.claims import give_back
@@ -57,6 +59,14 @@ class Settler:
             return False
         return True
 
+    def raise_alert(self, tenant: str, reason: str, status: str) -> None:
+        """Tell the operator of trouble that concerns no single mail. Never raises a LetterlockError."""
+        event = Event("alert.raised", self._actor, tenant, detail={"reason": reason, "status": status})
+        try:
+            self._writer.submit(lambda tx: tx.append_event(event)).result()
+        except LetterlockError as error:
+            _log.error("alert-failed", error=type(error).__name__)
+
     def close(self) -> None:
         """Write what waits and stop."""
         self._stopping.set()
@@ -92,12 +102,19 @@ class Settler:
         tenant = delivery.message.tenant
         for mail in mails:
             new_system_message(tx, self._spool_public, tenant, mail, self._actor)
-        if delivery.message.origin == SYSTEM:
-            for ending in endings:
-                if ending.settlement and ending.settlement.state is State.FAILED:
-                    self._alert(tx, delivery, ending)
+        for ending in endings:
+            reason = _reason_to_alert(delivery, ending)
+            if reason:
+                message, detail = delivery.message, {"reason": reason, "status": ending.status}
+                tx.append_event(Event("alert.raised", self._actor, tenant, message.id, ending.copy.id, detail))
 
-    def _alert(self, tx: Tx, delivery: Delivery, ending: Ending) -> None:
-        message, copy = delivery.message, ending.copy
-        detail = {"reason": "a mail of the gateway's own was refused", "status": ending.status}
-        tx.append_event(Event("alert.raised", self._actor, message.tenant, message.id, copy.id, detail))
+
+def _reason_to_alert(delivery: Delivery, ending: Ending) -> str:
+    """Return what an operator has to hear of one ending, "" for nothing. A shunted copy alerts by itself."""
+    is_failed = ending.settlement is not None and ending.settlement.state is State.FAILED
+    if is_failed and delivery.message.origin == SYSTEM:
+        return "a mail of the gateway's own was refused"
+    outcome = ending.outcome
+    if isinstance(outcome, Deferred) and outcome.why is Why.ROUTE and ending.copy.attempts <= 1:
+        return "no next hop for a recipient: look at the mailer table"
+    return ""

@@ -9,12 +9,15 @@ import pytest
 
 from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.decision import Method
+from relay.core.documents.routes import RoutesDocument
 from relay.core.envelope import Recipient
 from relay.core.errors import KeyStoreError, StorageError
 from relay.core.lifecycle import State
 from relay.delivery.link import Timeouts
+from relay.delivery.route import MailerTable
 from relay.spool.claims import claim_delivery
 from relay.spool.settle import settle
+from relay.store.repositories.events import recent_events
 from tests.contract.delivery.conftest import ACTOR, DATA, Bench, running
 from tests.integration.delivery.fault_server import CLOSE, HANG, Dialogue, FaultServer
 
@@ -295,3 +298,36 @@ def test_two_deliverers_send_each_mail_once(bench: Bench):
             with running(bench.deliverer(server.port, owner="b/deliver")):
                 wait_until(lambda: all(bench.states(i) == ["delivered"] for i in ids))
         assert len(server.mails) == 40
+
+
+def alerts(bench: Bench) -> list[str]:
+    with bench.database.reading() as tx:
+        return [event.detail for event in recent_events(tx, "main", kinds=("alert.raised",))]
+
+
+def test_operator_hears_once_of_a_hop_that_stays_dead(bench: Bench):
+    with FaultServer(script=lambda _, command: "554 5.3.2 closed" if command == "<connect>" else None) as server:
+        bench.put(hop=key_of(server))
+        deliverer = bench.deliverer(server.port)
+        with running(deliverer) as wait_until:
+            for failures in range(1, 7):
+                wait_until(lambda: bench.caches[0].statuses()[:1] != [] and server.connections >= failures)  # noqa: B023
+                wait_until(lambda: bench.caches[0].statuses()[0].failures == failures)  # noqa: B023
+                bench.clock.advance(2 * HOUR)
+                bench.monotonic[0] += 301
+            wait_until(lambda: len(alerts(bench)) >= 1)
+    assert len(alerts(bench)) == 1
+    assert key_of(server) in alerts(bench)[0]
+
+
+def test_operator_hears_of_a_recipient_without_a_route(bench: Bench):
+    message = bench.put(Recipient("a@nowhere.example"), hop="")
+    deliverer = bench.deliverer(1)
+    empty = MailerTable(RoutesDocument())
+    deliverer._attempt._run._table = lambda: empty
+    with running(deliverer) as wait_until:
+        wait_until(lambda: bench.states(message) == ["deferred"])
+        bench.clock.advance(2 * HOUR)
+        wait_until(lambda: bench.copies(message)[0].attempts == 2)
+    assert bench.copies(message)[0].last_status == "4.4.4"
+    assert len(alerts(bench)) == 1
