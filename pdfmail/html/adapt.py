@@ -24,7 +24,7 @@ SHOWN_URL = 400  # characters of a target in the list
 ALT_CHARS = 200
 WHOLE_ROW_CHARS = 600
 PIXEL = 3  # a picture of at most this many pixels a side is a counter or a spacer
-type_changes = dict[Element, list[Element]]
+Changes = dict[Element, list[Element]]
 _BLOCKS = name_set("p div td th li h1 h2 h3 h4 h5 h6 pre blockquote ul ol dd dt table center")
 
 
@@ -90,8 +90,8 @@ def _adapt_body_colours(root: Element) -> None:
                 element.set("style", f"{property_name}:{colour};{element.get('style', '')}".rstrip(";"))
 
 
-def _adapt_pictures(root: Element, book: PictureBook, texts: BodyTexts) -> type_changes:
-    changes: type_changes = {}
+def _adapt_pictures(root: Element, book: PictureBook, texts: BodyTexts) -> Changes:
+    changes: Changes = {}
     shown = 0
     for image in list(root.iter("img")):
         source = image.get("src", "").strip()
@@ -141,7 +141,7 @@ def _fit(image: Element, width: int) -> None:
         image.attrib.pop("height", None)
 
 
-def _splice(root: Element, changes: type_changes) -> None:
+def _splice(root: Element, changes: Changes) -> None:
     """Put the new elements in the place of the old ones, in time linear in the tree; the text between stays."""
     if not changes:
         return
@@ -159,13 +159,13 @@ def _splice(root: Element, changes: type_changes) -> None:
                 parent.text = (parent.text or "") + tail
 
 
-def _adapt_links(root: Element, texts: BodyTexts) -> type_changes:
+def _adapt_links(root: Element, texts: BodyTexts) -> Changes:
     """Number each link whose text is not its target, and list the targets at the end.
 
     Readers like Firefox switch links off in a PDF with a password, and a link on paper is dead: so the target is
     printed. A text that names another host than the target gets a warning on the spot.
     """
-    changes: type_changes = {}
+    changes: Changes = {}
     numbers: dict[str, int] = {}
     listed: list[LinkTarget] = []
     for link in list(root.iter("a")):

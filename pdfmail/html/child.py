@@ -23,7 +23,7 @@ from pdfmail.model import HtmlBody
 
 RECURSION_LIMIT = 4000  # layout recurses some ten frames a level; the sanitiser caps the levels
 
-type_draw = Callable[[HtmlBody], bytes]
+DrawBody = Callable[[HtmlBody], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ChildGuards:
     user: int | None
 
 
-def run_child(job: int, answer: int, guards: ChildGuards, zygote: int, draw: type_draw) -> None:
+def run_child(job: int, answer: int, guards: ChildGuards, zygote: int, draw: DrawBody) -> None:
     """Draw the job behind descriptor `job` and write to descriptor `answer`. Ends the process."""
     status = 1
     try:
@@ -79,7 +79,7 @@ def check_no_network() -> None:
         raise guard.GuardError("network can be reached")
 
 
-def _draw_answer(job: int, draw: type_draw) -> bytes:
+def _draw_answer(job: int, draw: DrawBody) -> bytes:
     try:
         return Word.OK.value.encode() + b"\n" + draw(decode_job(_read_all(job)))
     except MemoryError:

@@ -19,7 +19,7 @@ DECLARATIONS = 120
 PAGE_WIDTH_PX = 642.0  # 170 mm between the side margins at 96 px an inch
 MAX_HEIGHT_PX = 850.0
 
-type_reader = Callable[[str], str | None]
+ValueReader = Callable[[str], str | None]
 
 _PX = {"px": 1.0, "": 1.0, "pt": 4 / 3, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4, "q": 96 / 101.6}
 _LENGTH = re.compile(r"([+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}))(px|pt|pc|in|cm|mm|q|em|rem|ex|ch|%|)")
@@ -86,12 +86,12 @@ def _read_font(untrusted_value: str) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _words(allowed: str, **renamed: str) -> type_reader:
+def _words(allowed: str, **renamed: str) -> ValueReader:
     table = {word: word for word in allowed.split()} | renamed
     return lambda value: table.get(value.strip())
 
 
-def _length(low: float, high: float, percent: float = 100.0, em: float = 6.0, *, words: str = "") -> type_reader:
+def _length(low: float, high: float, percent: float = 100.0, em: float = 6.0, *, words: str = "") -> ValueReader:
     """Reader of one length, clamped to low..high px; percentages and em have caps of their own."""
     allowed = frozenset(words.split())
 
@@ -115,7 +115,7 @@ def _clamp(number: float, low: float, high: float) -> float:
     return min(high, max(low, number))
 
 
-def _several(reader: type_reader, count: int = 4) -> type_reader:
+def _several(reader: ValueReader, count: int = 4) -> ValueReader:
     def read(value: str) -> str | None:
         parts = [reader(part) for part in _SPLIT.findall(value)]
         if not 1 <= len(parts) <= count:
@@ -192,7 +192,7 @@ _height = _length(0, MAX_HEIGHT_PX, 100.0, 40.0, words="auto")
 _margin = _length(0, 240, 40.0, 10.0, words="auto")
 _padding = _length(0, 240, 40.0, 10.0)
 
-READERS: dict[str, type_reader] = {
+READERS: dict[str, ValueReader] = {
     "color": _read_colour,
     "font-family": _read_families,
     "font-size": _read_size,

@@ -26,7 +26,7 @@ from pdfmail.html.job import RenderLimits, Word, encode_job
 from pdfmail.model import HtmlBody
 
 if TYPE_CHECKING:
-    from pdfmail.html.child import type_draw
+    from pdfmail.html.child import DrawBody
 
 UNPRIVILEGED_USER = 65534
 
@@ -46,7 +46,7 @@ def run_zygote(control_descriptor: int, parent: int, limits: RenderLimits) -> No
         os._exit(status)
 
 
-def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[type_draw, ChildGuards] | None:
+def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[DrawBody, ChildGuards] | None:
     try:
         guard.close_all_but((control.fileno(),))
         guard.lift_memory_limit()
@@ -78,7 +78,7 @@ def _start(control: socket.socket, parent: int, limits: RenderLimits) -> tuple[t
     return draw, child_guards
 
 
-def _warm_up() -> type_draw:
+def _warm_up() -> DrawBody:
     from pdfmail.html.render import BodyPainter  # heavy: two thirds of a second and 100 MB
 
     return BodyPainter().paint
@@ -115,13 +115,13 @@ def _find_optional_guards() -> list[str]:
 
     def probe() -> int:
         guard.forbid_new_privileges()
-        return (1 if guard.restrict_files(()) else 0) | (2 if guard.refuse_calls() else 0)
+        return (2 if guard.restrict_files(()) else 0) | (4 if guard.refuse_calls() else 0)  # 1 is a failure
 
     found = _run_in_fork(probe)
-    return [name for bit, name in ((1, "files"), (2, "calls")) if found > 0 and found & bit]
+    return [name for bit, name in ((2, "files"), (4, "calls")) if found > 0 and found & bit]
 
 
-def _try_guards(guards: ChildGuards, draw: type_draw) -> str:
+def _try_guards(guards: ChildGuards, draw: DrawBody) -> str:
     """Draw a page in a fully guarded child; return the word it answered."""
     job = os.memfd_create("job")
     os.write(job, encode_job(HtmlBody(html="<p>Aa")))
@@ -140,7 +140,7 @@ def _try_guards(guards: ChildGuards, draw: type_draw) -> str:
     return word
 
 
-def _serve_one(control: socket.socket, guards: ChildGuards, draw: type_draw) -> bool:
+def _serve_one(control: socket.socket, guards: ChildGuards, draw: DrawBody) -> bool:
     """Handle one request; False when the client has gone."""
     request, descriptors, _, _ = socket.recv_fds(control, 64, 2)
     if request != b"render" or len(descriptors) != 2:
