@@ -24,7 +24,7 @@ from relay.smtpd.buffer import InputBuffer
 from relay.smtpd.dialogue import Dialogue
 from relay.smtpd.limits import client_key
 from relay.smtpd.replies import Reply
-from relay.smtpd.service import Endpoint, Service
+from relay.smtpd.service import Endpoint, Service, note_fault
 
 _log = Log("smtpd")
 _BUFFER_OCTETS = 64 * 1024  # reading pauses at twice this
@@ -104,10 +104,8 @@ class Channel(SMTP):
             await dialogue.run()
         except ConnectionError:
             pass
-        except Exception:  # the last line of defence; the peer is told 4xx or nothing
-            stats.faults += 1
-            stats.last_fault_ms = self._service.clock.now_ms()
-            _log.exception("session-fault", listener=self._endpoint.listener.name)
+        except Exception as error:  # the last line of defence; the peer is told nothing
+            note_fault(self._service, self._endpoint, error)
         finally:
             try:
                 await dialogue.close()
@@ -188,11 +186,14 @@ class Channel(SMTP):
 
     def _close(self) -> None:
         transport = self._wire()
-        if transport is not None:
-            transport.close()
-            if transport.get_write_buffer_size():
-                # A peer that reads nothing would keep a closing transport open for ever.
-                self.loop.call_later(_HANG_UP_SECONDS, transport.abort)
+        if self._is_lost or transport is None or transport.is_closing():
+            # asyncio's TLS transport cannot be asked anything any more once it has been closed twice.
+            return
+        is_unsent = transport.get_write_buffer_size() > 0
+        transport.close()
+        if is_unsent:
+            # A peer that reads nothing would keep a closing transport open for ever.
+            self.loop.call_later(_HANG_UP_SECONDS, transport.abort)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from relay.smtpd.limits import client_key
 from relay.smtpd.logins import Login
 from relay.smtpd.reception import Reception, Sender, Transaction
 from relay.smtpd.replies import RefusalError, Reply
-from relay.smtpd.service import Endpoint, Service
+from relay.smtpd.service import Endpoint, Service, note_fault
 
 if TYPE_CHECKING:
     from relay.smtpd.channel import Channel
@@ -102,9 +102,7 @@ class Dialogue:
         except ConnectionError:
             raise
         except Exception as error:  # whatever it is, it is ours: 4xx and nothing told
-            self._service.stats.faults += 1
-            self._service.stats.last_fault_ms = self._service.clock.now_ms()
-            _log.exception("command-fault", listener=self._endpoint.listener.name)
+            note_fault(self._service, self._endpoint, error)
             return replies.for_error(error)
 
     async def _answer(self, line: bytes) -> Reply | None:

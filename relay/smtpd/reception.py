@@ -11,19 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.core.envelope import Envelope, Recipient, SessionInfo
-from relay.log import Log
 from relay.smtpd import replies
 from relay.smtpd.content import ContentReceiver
 from relay.smtpd.grammar import MailCommand
 from relay.smtpd.replies import Reply
 from relay.smtpd.scanner import ChunkChecker, DataScanner
-from relay.smtpd.service import Endpoint, Service
+from relay.smtpd.service import Endpoint, Service, note_fault
 from relay.smtpd.trace import received_field
 
 if TYPE_CHECKING:
     from relay.smtpd.channel import Channel
-
-_log = Log("smtpd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +177,7 @@ class Reception:
             try:
                 transaction.receiver = self._open_receiver(transaction, sender)
             except Exception as error:  # the octets must still be consumed before the 4xx
-                self._service.stats.faults += 1
-                self._service.stats.last_fault_ms = self._service.clock.now_ms()
-                _log.exception("spool-fault", listener=self._endpoint.listener.name)
+                note_fault(self._service, self._endpoint, error)
                 transaction.failure = replies.for_error(error)
         return transaction.receiver
 

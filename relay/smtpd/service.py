@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from relay.core.clock import Clock
+from relay.core.errors import LetterlockError
 from relay.core.ports import Intake
+from relay.log import Log
 from relay.smtpd.admission import Admission
 from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
 from relay.smtpd.content import CommitKeeper
@@ -19,6 +21,8 @@ from relay.smtpd.stats import Stats
 
 if TYPE_CHECKING:
     from relay.smtpd.channel import Channel
+
+_log = Log("smtpd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,14 @@ def make_service(config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clo
         failed_logins=WindowCounter(limits.auth_window),
         login_slots=asyncio.Semaphore(limits.auth_parallel),
     )
+
+
+def note_fault(service: Service, endpoint: Endpoint, error: Exception) -> None:
+    """Count and log a fault of ours: an expected one in a word, since there is one a message while a database is down;
+    any other with its places in the code."""
+    service.stats.faults += 1
+    service.stats.last_fault_ms = service.clock.now_ms()
+    if isinstance(error, LetterlockError):
+        _log.error("intake-fault", listener=endpoint.listener.name, error=type(error).__name__, status=error.status)
+    else:
+        _log.exception("intake-fault", listener=endpoint.listener.name)
