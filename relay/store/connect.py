@@ -120,6 +120,8 @@ def _set_sqlite(connection: sqlite3.Connection) -> None:
             )
     cursor.execute("PRAGMA fullfsync = ON")
     cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+    # After a burst the log shrinks again, which keeps the reserve of free space honest.
+    cursor.execute("PRAGMA journal_size_limit = 67108864")
     cursor.execute("PRAGMA cache_size = -8000")
     cursor.execute("PRAGMA temp_store = MEMORY")
     cursor.close()

@@ -71,10 +71,14 @@ class WriterLock:
         self._turn = os.open(f"{database}.turn", flags, 0o660)
         self._lock = os.open(f"{database}.lock", flags, 0o660)
         self._thread = threading.Lock()
+        self._holder = 0
 
     def acquire(self) -> None:
-        """Wait for the lock."""
+        """Wait for the lock. Raises RuntimeError when this thread holds it already: it would wait for itself."""
+        if self._holder == threading.get_ident():
+            raise RuntimeError("a writing transaction within a writing transaction")
         self._thread.acquire()
+        self._holder = threading.get_ident()
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
             try:
@@ -82,12 +86,14 @@ class WriterLock:
             finally:
                 fcntl.flock(self._turn, fcntl.LOCK_UN)
         except BaseException:
+            self._holder = 0
             self._thread.release()
             raise
 
     def release(self) -> None:
         """Let the next one in."""
         fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._holder = 0
         self._thread.release()
 
     def close(self) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
@@ -18,6 +20,7 @@ from sqlalchemy.engine import make_url
 from relay.store.connect import make_engine
 from relay.store.errors import is_storage_fault, translate_error
 from relay.store.files import WriterLock
+from relay.store.models import METADATA
 
 _UPGRADE_LOCK = 0x4C4C_0001
 """PostgreSQL's advisory lock that one upgrade holds."""
@@ -38,7 +41,7 @@ def upgrade(url: str) -> None:
             connection = stack.enter_context(engine.begin())
             if dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-            command.upgrade(_config(connection), "head")
+            _run_migrations(connection)
     except Exception as error:
         if is_storage_fault(error):
             raise translate_error(error) from error
@@ -49,7 +52,7 @@ def upgrade(url: str) -> None:
 
 def head_revision() -> str:
     """Return the newest revision among the migrations."""
-    head = ScriptDirectory.from_config(_config(None)).get_current_head()
+    head = _scripts()[1].get_current_head()
     assert head is not None
     return head
 
@@ -65,8 +68,20 @@ def _locked(path: Path) -> Iterator[None]:
         lock.close()
 
 
-def _config(connection: Connection | None) -> Config:
+def _scripts() -> tuple[Config, ScriptDirectory]:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config
+    return config, ScriptDirectory.from_config(config)
+
+
+def _run_migrations(connection: Connection) -> None:
+    # What Alembic's env.py does for its command line; there is none here, migrations run by code only.
+    config, scripts = _scripts()
+
+    def find_steps(revision: Any, _context: MigrationContext) -> Any:
+        return scripts._upgrade_revs("head", revision)
+
+    with EnvironmentContext(config, scripts, fn=find_steps) as environment:
+        environment.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
+        with environment.begin_transaction():
+            environment.run_migrations()

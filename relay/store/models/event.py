@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, Table
+from sqlalchemy import BigInteger, Column, Index, PrimaryKeyConstraint, Table, text
 
 from relay.store.models.base import METADATA, id_column, tenant_column, text_column, time_column
+
+_GENERAL = text("message_id IS NULL")
 
 EVENT = Table(
     "event",
@@ -23,5 +25,7 @@ EVENT = Table(
     PrimaryKeyConstraint("chain", "seq"),
     Index("ix_event_message_id", "message_id"),
     Index("ix_event_tenant_at", "tenant", "at"),
+    # What is about no mail (configuration, epochs, logins) is rare and asked for by kind; mail's events are many.
+    Index("ix_event_general", "tenant", "kind", "at", sqlite_where=_GENERAL, postgresql_where=_GENERAL),
 )
 """No foreign keys: an event outlives what it tells of."""

@@ -50,6 +50,15 @@ def recent_events(
     return [event_from_row(row) for row in tx.fetch_all(sql + " ORDER BY at DESC LIMIT ?", [*parameters, limit])]
 
 
+def general_events(
+    tx: Tx, tenant: str, kinds: tuple[str, ...], *, since_ms: int = 0, limit: int = 200
+) -> list[StoredEvent]:
+    """Return the newest events of these kinds that are about no message, newest first; cheap in a long log."""
+    sql = _SELECT + f"WHERE message_id IS NULL AND tenant = ? AND kind IN ({', '.join('?' * len(kinds))}) AND at >= ?"
+    rows = tx.fetch_all(sql + " ORDER BY at DESC, seq DESC LIMIT ?", [tenant, *kinds, since_ms, limit])
+    return [event_from_row(row) for row in rows]
+
+
 def chain_heads(tx: Tx) -> list[tuple[str, int, str]]:
     """Return chain, last sequence number and its hash, for all chains."""
     rows = tx.fetch_all(

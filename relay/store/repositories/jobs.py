@@ -31,7 +31,7 @@ def ensure_job(tx: Tx, tenant: str, name: str, interval_ms: int) -> None:
 def claim_job(tx: Tx, owner: str, lease_ms: int, names: tuple[str, ...] | None = None) -> JobLease | None:
     """Lease the job that is due longest, if any (of these names, if given)."""
     now = tx.now_ms()
-    # A time further away than one interval was written before the clock was set back: it would stop the job for so long.
+    # A time further away than one interval was written before the clock was set back: it would stop the job till then.
     where = "(next_at <= ? OR next_at > ? + interval_ms) AND (lease_until <= ? OR lease_until > ?)"
     parameters: list[object] = [now, now, now, now + lease_ms]
     if names is not None:

@@ -9,7 +9,15 @@ import pytest
 
 from relay.core.ports import Actor, Event
 from relay.store.base import Database, Tx
-from relay.store.repositories.events import append, chain_heads, events_of, recent_events, verify, write_anchor
+from relay.store.repositories.events import (
+    append,
+    chain_heads,
+    events_of,
+    general_events,
+    recent_events,
+    verify,
+    write_anchor,
+)
 from tests.contract.store.databases import SteppedClock
 
 ACTOR = Actor("system", "test")
@@ -155,6 +163,17 @@ def test_events_come_back_as_written(db: Database) -> None:
         '{"name":"\\u00fcmlaut","number":1}',
     ]
     assert events[0].hash == events[1].prev_hash
+
+
+def test_general_events_are_found_by_kind(db: Database) -> None:
+    _write(db, 3, kind="epoch.begun")
+    _write(db, 3, kind="epoch.begun", message_id="M" * 22)
+    _write(db, 2, kind="other")
+    with db.reading() as tx:
+        found = general_events(tx, "default", ("epoch.begun", "epoch.destroyed"))
+        assert [event.seq for event in found] == [3, 2, 1]
+        assert len(general_events(tx, "default", ("epoch.begun",), limit=2)) == 2
+        assert general_events(tx, "second", ("epoch.begun",)) == []
 
 
 def test_a_long_chain_is_verified_page_by_page(db: Database) -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from relay.core.clock import SystemClock
 from relay.core.errors import StorageError
 from relay.store.base import Database, Tx
 from relay.store.errors import ConflictError, StorageUnavailableError
 from relay.store.writer import GroupCommitWriter, call_each
+from tests.contract.store.databases import new_sqlite_url
 
 INSERT = "INSERT INTO tenant (tenant, name, created_at) VALUES (?, '', 0)"
 
@@ -171,6 +173,16 @@ def test_a_reader_waits_for_no_writer_and_sees_no_half(db: Database) -> None:
         assert _names(db) == set()
         tx.run(INSERT, ["b"])
     assert _names(db) == {"a", "b"}
+
+
+def test_a_transaction_within_a_transaction_is_an_error_and_no_endless_wait(tmp_path: Path) -> None:
+    db = Database.open(new_sqlite_url(tmp_path), SystemClock(), "test/main")
+    with pytest.raises(RuntimeError, match="within"), db.transaction(), db.transaction():
+        pass
+    with db.transaction() as tx:
+        tx.run(INSERT, ["after"])
+    assert _names(db) == {"after"}
+    db.close()
 
 
 def test_an_error_in_the_block_rolls_everything_back(db: Database) -> None:

@@ -111,6 +111,14 @@ def _create_event() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("chain", "seq", name=op.f("pk_event")),
     )
+    op.create_index(
+        "ix_event_general",
+        "event",
+        ["tenant", "kind", "at"],
+        unique=False,
+        sqlite_where=sa.text("message_id IS NULL"),
+        postgresql_where=sa.text("message_id IS NULL"),
+    )
     op.create_index("ix_event_message_id", "event", ["message_id"], unique=False)
     op.create_index("ix_event_tenant_at", "event", ["tenant", "at"], unique=False)
 
