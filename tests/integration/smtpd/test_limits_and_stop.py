@@ -12,13 +12,13 @@ import pytest
 from relay.core.envelope import Side
 from relay.core.errors import ConfigurationError
 from relay.smtpd.config import ListenerConfig, SmtpdConfig
+from relay.smtpd.logins import NoLogins
 from relay.smtpd.server import Server, bind_listeners, serve
 from tests.contract.memory_intake import MemoryIntake
 from tests.integration.smtpd.smtp_harness import (
     FAST,
     LOOPBACK,
     FixedNames,
-    NoLogins,
     Talker,
     in_loop,
     limited,
