@@ -10,12 +10,11 @@ from relay.core.errors import ConfigurationError
 from relay.delivery.attempt import Attempt
 from relay.delivery.connections import ConnectionCache
 from relay.delivery.deliver import DeliveryRun
-from relay.delivery.link import Timeouts
 from relay.delivery.main import Deliverer, LoopSettings
 from relay.delivery.reports import DsnReports
-from relay.delivery.route import Hop, MailerTable
+from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
-from relay.delivery.smtp import SmtpSession, TlsContexts, open_session
+from relay.delivery.smtp import SessionOpener
 from relay.keystore.public import SpoolPublicFile
 from relay.organisation import CurrentOrganisation
 from relay.process.health import HealthSocket
@@ -33,12 +32,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     organisation = CurrentOrganisation(database, settings.host.tenant)
     table = make_table(settings, organisation)
     table()
-    contexts, timeouts = TlsContexts(), Timeouts()
-
-    def open_hop(hop: Hop) -> SmtpSession:
-        return open_session(hop, settings.host.hostname, timeouts, contexts)
-
-    connections = ConnectionCache(open_hop)
+    connections = ConnectionCache(SessionOpener(settings.host.hostname))
     reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
     deliverer = Deliverer(
         database=database,

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from relay.core.clock import MINUTE, Clock
 from relay.core.documents.listeners import Listener, ListenerTls
 from relay.core.documents.organisation import Organisation
 from relay.core.envelope import Envelope, SessionInfo
@@ -111,10 +112,11 @@ def run_intake(settings: Settings) -> None:
         config.limits.message_octets,
     )
     health: list[HealthSocket] = []
+    clock = make_clock(settings)
     stop = threading.Event()
 
     def ready(server: Server) -> None:
-        health.append(HealthSocket(settings.run_dir, "smtpd", lambda: {"status": "ok", **asdict(server.stats())}))
+        health.append(HealthSocket(settings.run_dir, "smtpd", lambda: _report(server, clock)))
         threading.Thread(target=_watch, args=(organisation, stop), daemon=True).start()
         say_ready()
 
@@ -124,7 +126,7 @@ def run_intake(settings: Settings) -> None:
             WakingIntake(spool, wake.wake),
             StoredLogins(database, settings.host.tenant),
             ready=ready,
-            clock=make_clock(settings),
+            clock=clock,
         )
     finally:
         stop.set()
@@ -133,6 +135,13 @@ def run_intake(settings: Settings) -> None:
             one.close()
         wake.close()
         database.close()
+
+
+def _report(server: Server, clock: Clock) -> dict[str, object]:
+    """Return the counters; failing while faults of ours were the last thing that happened within a minute."""
+    stats = server.stats()
+    is_failing = stats.last_fault_ms > max(stats.last_accepted_ms, clock.now_ms() - MINUTE)
+    return {"status": "failing" if is_failing else "ok", **asdict(stats)}
 
 
 def _watch(organisation: CurrentOrganisation, stop: threading.Event) -> None:

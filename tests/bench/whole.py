@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 from tests.bench.pdf import TEXT
@@ -31,7 +32,7 @@ def _mail(number: int, to: str) -> bytes:
     mail["From"], mail["To"], mail["Subject"] = "anna@bank.example", to, f"Angebot {number}"
     mail["Message-ID"] = f"<{number}@bench.example>"
     mail.set_content(TEXT)
-    return mail.as_bytes()
+    return mail.as_bytes(policy=SMTP)
 
 
 def _send(port: int, numbers: range, to: str) -> None:
