@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from relay.core.lifecycle import FINAL
+from relay.core.clock import HOUR
+from relay.core.lifecycle import FINAL, FOR_DELIVER, FOR_WORKER
 from relay.core.ports import Actor, Event
 from relay.spool.content import drop_ahead
 from relay.store.base import Database, Tx
@@ -16,6 +17,8 @@ from relay.store.models.copy import state_list
 from relay.store.repositories.seen import KEEP_MS
 
 _FINAL = state_list(FINAL)
+_HORIZON_MS = 2 * HOUR
+"""Back-off ends at an hour and its jitter, a lease at minutes: no time of waiting mail lies further away."""
 
 
 def sweep_orphans(db: Database, limit: int = 200) -> int:
@@ -42,8 +45,37 @@ def sweep_orphans(db: Database, limit: int = 200) -> int:
 def sweep_leases(db: Database, limit: int = 1000) -> int:
     """Clear leases that ran out, so that the list shows who really works; return how many copies.
 
-    The fence stays: a slow holder that nobody followed may still settle, which saves a second delivery.
+    The fence stays: a slow holder that nobody followed may still settle, which saves a second delivery. Times further
+    away than the queue ever sets them were written before a clock was set back; what they stop goes on.
     """
+    return _clear_ended(db, limit) + _repair_times(db, limit)
+
+
+def _repair_times(db: Database, limit: int) -> int:
+    states = state_list(FOR_WORKER), state_list(FOR_DELIVER)
+    with db.reading() as tx:
+        horizon = tx.now_ms() + _HORIZON_MS
+        rows = [
+            row
+            for group in states
+            for row in tx.fetch_all(
+                f"SELECT id FROM copy WHERE state IN {group} AND next_at > ? LIMIT ?",  # noqa: S608
+                [horizon, limit],
+            )
+        ]
+        rows += tx.fetch_all("SELECT id FROM copy WHERE owner <> '' AND lease_until > ? LIMIT ?", [horizon, limit])
+    if not rows:
+        return 0
+    with db.transaction() as tx:
+        now = tx.now_ms()
+        return tx.run_many(
+            "UPDATE copy SET next_at = ?, owner = '', lease_until = 0, fence = fence + 1, updated_at = ?"
+            " WHERE id = ? AND (next_at > ? OR lease_until > ?)",
+            [(now, now, copy_id, now + _HORIZON_MS, now + _HORIZON_MS) for copy_id in sorted({row[0] for row in rows})],
+        )
+
+
+def _clear_ended(db: Database, limit: int) -> int:
     with db.reading() as tx:
         rows = tx.fetch_all(
             "SELECT id FROM copy WHERE owner <> '' AND lease_until < ? LIMIT ?",

@@ -6,6 +6,7 @@ All migrations of one call happen in one transaction, so that a crash leaves the
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def upgrade(url: str) -> None:
             if dialect == "sqlite":
                 name = make_url(url).database
                 assert name is not None
+                _create_file(Path(name).absolute())
                 stack.enter_context(_locked(Path(name).absolute()))
             connection = stack.enter_context(engine.begin())
             if dialect == "postgresql":
@@ -55,6 +57,14 @@ def head_revision() -> str:
     head = _scripts()[1].get_current_head()
     assert head is not None
     return head
+
+
+def _create_file(path: Path) -> None:
+    # For its owner and group only, whatever the umask: addresses stand in it. SQLite gives its log the same mode.
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.fchmod(descriptor, 0o660)
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from relay.spool.claims import (
     release_owners,
 )
 from relay.spool.errors import LifecycleError
+from relay.spool.recovery import sweep_leases
 from relay.spool.settle import Settlement, postpone, settle, settle_many, step
 from relay.store.base import Database
 from relay.store.models.copy import DELIVER_STATES, WORKER_STATES
@@ -316,6 +317,23 @@ def test_a_lease_that_ran_out_does_not_stick(spool: Spool) -> None:
     claim_delivery(spool.db, "d", 1)
     spool.clock.advance(DAY)
     assert len(claim_delivery(spool.db, "other", 1)) == 1
+
+
+def test_a_clock_that_was_set_back_stops_no_mail(spool: Spool) -> None:
+    leased, deferred = spool.put(), spool.put()
+    spool.clock.advance(DAY)
+    (work,) = claim_work(spool.db, "w", 1)
+    (other,) = claim_work(spool.db, "w", 1)
+    with spool.db.transaction() as tx:
+        postpone(tx, other.copies, actor=ACTOR, status="4.7.0", text="later")
+    assert sweep_leases(spool.db) == 0
+    spool.clock.advance(-DAY)
+    assert claim_work(spool.db, "x", 9) == []
+    assert sweep_leases(spool.db) == 2
+    found = {one.message.id for _ in range(2) for one in claim_work(spool.db, "x", 9)}
+    assert found == {leased, deferred}
+    with pytest.raises(LeaseLostError), spool.db.transaction() as tx:
+        settle(tx, work.copies[0].id, work.copies[0].fence, State.HELD, actor=ACTOR)
 
 
 def test_delay_notice_is_noted_once(spool: Spool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def test_sqlite_is_durable_as_opened(tmp_path: Path, clock: SteppedClock) -> Non
         }
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     db.close()
+
+
+def test_files_are_for_owner_and_group_only(tmp_path: Path, clock: SteppedClock) -> None:
+    before = os.umask(0)
+    try:
+        upgrade(f"sqlite:///{tmp_path}/a.db")
+        db = Database.open(f"sqlite:///{tmp_path}/a.db", clock)
+        with db.transaction() as tx:
+            tx.run("INSERT INTO tenant (tenant, name, created_at) VALUES ('a', 'a', 0)")
+        modes = {path.name: path.stat().st_mode & 0o7 for path in tmp_path.iterdir()}
+        db.close()
+    finally:
+        os.umask(before)
+    assert set(modes) == {"a.db", "a.db-wal", "a.db-shm", "a.db.lock", "a.db.turn"}
+    assert set(modes.values()) == {0}
 
 
 def test_sqlite_without_wal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,8 +97,7 @@ def _drain(spool: Spool) -> None:
     assert ahead == []
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("cycles", [8])
+@pytest.mark.parametrize("cycles", [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_kill_9_loses_nothing(database_url: str, tmp_path: Path, clock: SteppedClock, cycles: int) -> None:
     """Fault row 1 at the queue's level: kills at random moments under load, on both databases."""
     private = generate_private(SUITE_P256)
