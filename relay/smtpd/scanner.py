@@ -16,6 +16,14 @@ def _pairs_only(octets: bytes) -> bool:
     return octets.count(b"\n") == pairs and octets.count(b"\r") == pairs
 
 
+def _held_back(octets: bytes) -> int:
+    """Return how many octets at the end may be the beginning of the end of data."""
+    for length in (4, 3, 2, 1):
+        if octets.endswith(_END[:length]):
+            return length
+    return 0
+
+
 class DataScanner:
     """Feeds on what follows the 354. Holds at most four octets back between chunks."""
 
@@ -35,25 +43,23 @@ class DataScanner:
     def feed(self, chunk: bytes) -> bytes:
         """Return the content octets that are certain by now. After the end nothing more may be fed."""
         octets = self._carry + chunk
-        end = octets.find(_END)
+        # Looking for one octet is a hundred times faster than for three, and base64 has no dots at all.
+        has_dots = b"." in octets and b"\r\n." in octets
+        end = octets.find(_END) if has_dots else -1
         if end >= 0:
             self.is_done = True
             self.rest = octets[end + 5 :]
             self._carry = b""
             body = octets[: end + 2]
         else:
-            held = 0
-            for length in (4, 3, 2, 1):
-                if octets.endswith(_END[:length]):
-                    held = length
-                    break
+            held = _held_back(octets)
             body = octets[: len(octets) - held]
             self._carry = octets[len(octets) - held :]
         if not body:
             return b""
         if not self.has_bare and not _pairs_only(body):
             self.has_bare = True
-        if b"\r\n." in body:
+        if has_dots:
             body = body.replace(b"\r\n.", b"\r\n")
         if self._skip:
             body = body[self._skip :]
