@@ -23,11 +23,14 @@ def add(nouns: Any) -> None:
     init.add_argument("--inside-hop", metavar="HOST:PORT", help="where mail to the inside goes")
     init.add_argument("--outside-hop", metavar="HOST:PORT", help="where mail to the outside goes, mostly a Postfix")
     init.add_argument("--health-port", type=int, default=2580)
+    init.add_argument("--database", metavar="URL", help="postgresql://user@host/name instead of SQLite")
     init.set_defaults(run=run_init)
     config = nouns.add_parser("config", help="look at the settings of this host")
     verbs = config.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser("check", help="check settings, token, database and documents")
     check.set_defaults(run=run_check)
+    migrate = verbs.add_parser("upgrade", help="bring the database to this version's schema (before `serve`)")
+    migrate.set_defaults(run=run_upgrade)
 
 
 def _hop(text: str | None, key: str) -> tuple[str, int] | None:
@@ -52,7 +55,9 @@ def run_init(options: argparse.Namespace) -> int:
         target = inside if route.hop is HopSide.INSIDE else outside
         routes.append(replace(route, host=target[0], port=target[1]) if target else route)
     organisation = replace(organisation, routes=RoutesDocument(tuple(routes)))
-    choices = HostChoices(options.hostname or f"gateway.{options.domain}", options.health_port)
+    choices = HostChoices(
+        options.hostname or f"gateway.{options.domain}", options.health_port, database_url=options.database
+    )
     settings = create_installation(options.directory, choices, organisation, terminal_actor())
     sys.stdout.write(
         f"Written: {settings.path}\n"
@@ -92,4 +97,14 @@ def run_check(options: argparse.Namespace) -> int:
         sys.stdout.write(render_findings(findings) + "\n")
     listening = ", ".join(f"{one.name} {one.host}:{one.port}" for one in config.listeners)
     sys.stdout.write(f"{settings.path}: good. Database: good. Documents: good. Listeners: {listening}\n")
+    return 0
+
+
+def run_upgrade(options: argparse.Namespace) -> int:
+    """Run the migrations."""
+    from relay.store.migrate import upgrade
+
+    settings = read_settings(options)
+    upgrade(settings.database_url)
+    sys.stdout.write("The database has this version's schema.\n")
     return 0

@@ -39,6 +39,7 @@ class HostChoices:
     portal_url: str | None = None
     certificate: str | None = None
     key: str | None = None
+    database_url: str | None = None
     test_clock: bool = False
 
 
@@ -95,7 +96,13 @@ def _settings_text(choices: HostChoices) -> str:
     portal = '# url = "https://portal.example"'
     if choices.portal_url:
         portal = f"url = {json.dumps(choices.portal_url)}"
-    text = template.substitute(hostname=choices.hostname, health_port=choices.health_port, tls=tls, portal=portal)
+    text = template.substitute(
+        hostname=choices.hostname,
+        database=json.dumps(choices.database_url or "sqlite:///state/letterlock.db"),
+        health_port=choices.health_port,
+        tls=tls,
+        portal=portal,
+    )
     if choices.test_clock:
         text += _TEST_CLOCK
     return text

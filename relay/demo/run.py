@@ -7,6 +7,7 @@ Ports from the base on: +0 SMTP from inside, +1 SMTP as from the Internet, +2 an
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import smtplib
 import socket
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 from relay.cli.exits import EX_UNAVAILABLE, CommandError, complain
 from relay.cli.installation import SETTINGS_FILE, HostChoices, create_installation, put_documents
@@ -37,7 +39,7 @@ LOGIN_NAME, LOGIN_PASSWORD = "anna.keller", "demo-only-password"
 ANNA = "anna.keller@bank.example"
 
 
-def run_demo(state: Path, base_port: int, *, send_sample: bool) -> int:
+def run_demo(state: Path, base_port: int, *, send_sample: bool, database_url: str | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code."""
     from relay.cli.processes import INSIDE
 
@@ -46,12 +48,13 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool) -> int:
     state = state.resolve()
     stop = stop_on_signals()
     with ExitStack() as stack:
+        stack.enter_context(_lock(state))
         hops = {name: stack.enter_context(_listen(0)) for name in ("inside", "outside")}
         page_socket = stack.enter_context(_listen(base_port + 4))
         for offset in (0, 1, 6, 7):
             _check_free(base_port + offset)
         is_new = not (state / "inside" / SETTINGS_FILE).exists()
-        settings = _install(state, base_port, {name: sock.getsockname()[1] for name, sock in hops.items()})
+        settings = _install(state, base_port, {name: sock.getsockname()[1] for name, sock in hops.items()}, database_url)
         log = stack.enter_context((state / "log.jsonl").open("a", encoding="utf-8"))
         configure_logging("demo", settings.log_level, log)
         stack.callback(_serve_catcher(state / "outbox", hops))
@@ -77,6 +80,24 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool) -> int:
         finally:
             supervisor.stop()
             _say("Stopped. Nothing runs any more.")
+
+
+def _lock(state: Path) -> TextIO:
+    """Own the folder until the file is closed: a second demo would turn the first one's listeners and routes."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "demo.lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            "--state", f"{state} cannot be written ({error.strerror})", "Choose another"
+        ) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        problem = f"{state} is in use by another demo"
+        raise ConfigurationError("--state", problem, "Stop that one, or choose another folder") from error
+    return file
 
 
 def _say(text: str) -> None:
@@ -108,7 +129,7 @@ def _taken(port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _install(state: Path, base_port: int, hop_ports: dict[str, int]) -> Settings:
+def _install(state: Path, base_port: int, hop_ports: dict[str, int], database_url: str | None) -> Settings:
     """Make the installation at the first start; later bring its ports up to date."""
     from relay.store.migrate import upgrade
     from relay.wiring import open_database
@@ -126,7 +147,12 @@ def _install(state: Path, base_port: int, hop_ports: dict[str, int]) -> Settings
     directory = state / "inside"
     if not (directory / SETTINGS_FILE).exists():
         _say(f"Making Example Bank's gateway in {directory} ...")
-        choices = HostChoices("gateway.bank.example", portal_url=f"https://localhost:{base_port + 2}", test_clock=True)
+        choices = HostChoices(
+            "gateway.bank.example",
+            portal_url=f"https://localhost:{base_port + 2}",
+            database_url=database_url,
+            test_clock=True,
+        )
         settings = create_installation(directory, choices, organisation, _ACTOR)
         _add_login(settings)
         return settings

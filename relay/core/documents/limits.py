@@ -1,6 +1,6 @@
 """Document `limits`: sizes, counts and times (A6). Octets and seconds unless a name says otherwise.
 
-Retry and delay follow RFC 5321 4.5.4.1; the loop limit RFC 5321 6.3; recipients RFC 5321 4.5.3.1.8.
+The loop limit follows RFC 5321 6.3, recipients RFC 5321 4.5.3.1.8.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import ClassVar
 
-from relay.core.documents.reading import DocumentError, Fields, Json, JsonObject
+from relay.core.documents.reading import Fields, Json, JsonObject
 
 _LISTENER_BOUNDS: dict[str, tuple[int, int]] = {
     "message_octets": (65_536, 1 << 40),
@@ -26,11 +26,6 @@ _BOUNDS: dict[str, tuple[int, int]] = {
     "mime_depth": (5, 200),
     "mime_parts": (10, 100_000),
     "header_octets": (16_384, 1 << 26),
-    "retry_first_seconds": (1, 86_400),
-    "retry_longest_seconds": (1, 86_400),
-    "retry_total_hours": (1, 24 * 30),
-    "delay_notice_hours": (0, 24 * 30),
-    "held_days": (1, 3650),
     "delivered_days": (0, 3650),
     "pdf_pages": (1, 10_000),
     "outside_message_octets": (65_536, 1 << 40),
@@ -71,13 +66,6 @@ class LimitsDocument:
     mime_depth: int = 50
     mime_parts: int = 2000
     header_octets: int = 1_048_576
-    retry_first_seconds: int = 60
-    retry_longest_seconds: int = 3600
-    retry_total_hours: int = 120
-    delay_notice_hours: int = 4
-    """0 sends no notice of delay."""
-    held_days: int = 30
-    """How long held mail waits for a person."""
     delivered_days: int = 7
     """How long delivered mail is kept for tracing; its content goes at once."""
     pdf_pages: int = 300
@@ -87,10 +75,7 @@ class LimitsDocument:
     @classmethod
     def from_json(cls, untrusted_value: object) -> LimitsDocument:
         """Read and check. Raises DocumentError that names the key and the fix."""
-        document = cls(**_read_numbers(untrusted_value, cls.KIND, cls(), _BOUNDS))
-        if document.retry_first_seconds > document.retry_longest_seconds:
-            raise DocumentError("limits.retry_first_seconds", "is over retry_longest_seconds", "Lower it")
-        return document
+        return cls(**_read_numbers(untrusted_value, cls.KIND, cls(), _BOUNDS))
 
     def to_json(self) -> JsonObject:
         """Return plain JSON that reads back to an equal value."""

@@ -145,7 +145,7 @@ BAD: list[tuple[str, object, str]] = [
     ("listeners", listener(limits={"recipients": 5}), "listeners.listeners[0].limits.recipients"),
     ("listeners", listener(limits={"recipient": 500}), "listeners.listeners[0].limits.recipient"),
     ("limits", {"received_fields": 1}, "limits.received_fields"),
-    ("limits", {"retry_first_seconds": 7200}, "limits.retry_first_seconds"),
+    ("limits", {"received_fields": 1}, "limits.received_fields"),
 ]
 
 
