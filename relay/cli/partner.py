@@ -26,8 +26,8 @@ def add(nouns: Any) -> None:
         "--cipher", choices=["aes-256", "aes-128", "default"], help="PDF encryption; aes-128 only for old readers"
     )
     change.add_argument(
-        "--size-limit", type=int, metavar="OCTETS", help="largest finished mail that the partner's server takes; 0: none known"
-    )  # fmt: skip
+        "--size-limit", type=int, metavar="OCTETS", help="largest mail that the partner's server takes; 0: none known"
+    )
     change.set_defaults(run=run_set)
 
 

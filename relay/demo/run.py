@@ -54,7 +54,8 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool, database_url: st
         for offset in (0, 1, 6, 7):
             _check_free(base_port + offset)
         is_new = not (state / "inside" / SETTINGS_FILE).exists()
-        settings = _install(state, base_port, {name: sock.getsockname()[1] for name, sock in hops.items()}, database_url)
+        hop_ports = {name: sock.getsockname()[1] for name, sock in hops.items()}
+        settings = _install(state, base_port, hop_ports, database_url)
         log = stack.enter_context((state / "log.jsonl").open("a", encoding="utf-8"))
         configure_logging("demo", settings.log_level, log)
         stack.callback(_serve_catcher(state / "outbox", hops))
