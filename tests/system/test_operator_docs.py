@@ -205,7 +205,10 @@ def test_the_settings_page_explains_every_key() -> None:
     # Keys in comments are those that a host may add.
     text = re.sub(r"^# (\w+ = )", r"\1", template, flags=re.MULTILINE)
     text = (
-        text.replace("$tls", 'certificate = ""\nkey = ""').replace("$portal", 'url = ""').replace("$health_port", "0")
+        text.replace("$tls", 'certificate = ""\nkey = ""')
+        .replace("$portal", 'url = ""')
+        .replace("$health_port", "0")
+        .replace("$database", '""')
     )
     keys = {f"{table}.{key}" for table, values in tomllib.loads(text).items() for key in values}
     assert len(keys) > 15
