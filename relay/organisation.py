@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from relay.core.documents.organisation import Organisation, build_organisation
 from relay.core.documents.shipped import shipped_organisation
@@ -20,10 +21,21 @@ def load_organisation(documents: Mapping[str, Document]) -> Organisation:
     """Build the organisation from stored documents. Raises ConfigurationError."""
     if "domains" not in documents:
         raise ConfigurationError("domains", "no document is active", "Run `letterlock init`, or `letterlock org put`")
-    values = {kind: json.loads(document.content) for kind, document in documents.items()}
+    values = {kind: _read_json(kind, document) for kind, document in documents.items()}
     versions = {kind: document.version for kind, document in documents.items()}
-    own = values["domains"]["domains"][0]["name"]
+    try:
+        own = values["domains"]["domains"][0]["name"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise ConfigurationError("domains", "names no domain", "Put a good one: letterlock org put domains") from error
     return build_organisation(values, versions, shipped_organisation(own, own))
+
+
+def _read_json(kind: str, document: Document) -> Any:
+    try:
+        return json.loads(document.content)
+    except ValueError as error:
+        fix = f"Activate an older one: letterlock org versions {kind}"
+        raise ConfigurationError(kind, f"version {document.version} is not JSON", fix) from error
 
 
 class CurrentOrganisation:

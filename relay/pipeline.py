@@ -7,15 +7,16 @@ no error path leads to a state from which mail would leave unprotected.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
 from relay.core.decision import Decision, Method, Reason
 from relay.core.documents.organisation import Organisation
-from relay.core.errors import LeaseLostError, LetterlockError, MessageError
+from relay.core.errors import LeaseLostError, LetterlockError, MessageError, StorageError
 from relay.core.lifecycle import State
-from relay.core.ports import Actor, Grant, KeyStore
+from relay.core.ports import Actor, Event, Grant, KeyStore
 from relay.log import Log
 from relay.message.limits import ParseLimits
 from relay.message.loops import check_loop
@@ -24,17 +25,20 @@ from relay.policy.decide import decide
 from relay.policy.facts import Facts, PartnerFacts, RecipientFacts, gather_facts, gather_recipient
 from relay.policy.release import complete_release
 from relay.policy.ruleset import Ruleset, compile_ruleset
+from relay.spool.backoff import is_delay_notice_due, is_expired
 from relay.spool.content import open_content
 from relay.spool.settle import Settlement, postpone, settle, step
 from relay.spool.values import Work
-from relay.store.base import Database, Tx
+from relay.store.base import Database, EventDetail, Tx
+from relay.store.errors import ConflictError
 from relay.store.repositories.copies import StoredCopy, copies_of
 from relay.store.repositories.decisions import StoredDecision, decisions_of, fetch_decisions, insert_decisions
 from relay.store.repositories.logins import find_login
-from relay.store.repositories.messages import SYSTEM
+from relay.store.repositories.messages import SYSTEM, StoredMessage
 from relay.store.repositories.partners import Partner, find_or_create
 
 _log = Log("pipeline")
+_CONFLICTS_AT_ONCE = 5
 _COMPLETED = "completed"
 """Marks a decision of a person that was completed from the facts."""
 
@@ -77,7 +81,9 @@ class Pipeline:
             # Nobody could read it, so nobody can decide on it: a person has to look.
             self._shunt(work, error)
         except LetterlockError as error:
-            self._postpone(work.copies, error)
+            self._postpone(work.message, work.copies, error)
+        except OSError as error:
+            self._postpone(work.message, work.copies, _fault_of_host(error))
 
     # --- stages ---------------------------------------------------------------------------------------------------
 
@@ -193,6 +199,8 @@ class Pipeline:
             return
         except LetterlockError as fault:
             failures = [Failure(one, fault) for one in copies]
+        except OSError as fault:
+            failures = [Failure(one, _fault_of_host(fault)) for one in copies]
         for failure in failures:
             error = failure.error
             _log.warning(
@@ -203,7 +211,7 @@ class Pipeline:
                 temporary=error.temporary,
             )
             if error.temporary:
-                self._postpone([failure.copy.copy], error)
+                self._postpone(message.work.message, [failure.copy.copy], error)
             else:
                 self._shunt(message.work, error, [failure.copy.copy])
 
@@ -247,14 +255,39 @@ class Pipeline:
             raise LetterlockError(f"copy {copy.id} stands as decided without a decision")
         return found.decision
 
-    def _postpone(self, copies: Sequence[StoredCopy], error: LetterlockError) -> None:
-        _log.warning("postponed", error=type(error).__name__, status=error.status, copies=len(copies))
+    def _postpone(self, message: StoredMessage, copies: Sequence[StoredCopy], error: LetterlockError) -> None:
+        _log.warning(
+            "postponed", message=message.id, error=type(error).__name__, status=error.status, copies=len(copies)
+        )
         for copy in copies:
             try:
                 with self._database.transaction() as tx:
-                    postpone(tx, [copy], actor=self._actor, status=error.status, text=type(error).__name__)
+                    self._postpone_one(tx, message, copy, error)
             except LeaseLostError:
                 continue
+
+    def _postpone_one(self, tx: Tx, message: StoredMessage, copy: StoredCopy, error: LetterlockError) -> None:
+        now, text = tx.now_ms(), type(error).__name__
+        if is_expired(message.received_at, now):
+            # A fault of ours for days: no bounce, a person has to look.
+            why = f"given up after days of {text}"
+            settle(tx, copy.id, copy.fence, State.SHUNTED, actor=self._actor, status=error.status, text=why)
+            return
+        is_late = is_delay_notice_due(message.received_at, copy.delay_notified_at, now)
+        # Another mail was faster with the same new row (a pair's first password): it is there now.
+        retry_at = now if isinstance(error, ConflictError) and copy.attempts <= _CONFLICTS_AT_ONCE else None
+        postpone(
+            tx,
+            [copy],
+            actor=self._actor,
+            status=error.status,
+            text=text,
+            retry_at=retry_at,
+            delay_notified=is_late,
+        )
+        if is_late:
+            detail: dict[str, EventDetail] = {"reason": f"waits for hours because of {text}", "status": error.status}
+            tx.append_event(Event("alert.raised", self._actor, copy.tenant, copy.message_id, copy.id, detail))
 
     def _shunt(self, work: Work, error: LetterlockError, copies: Sequence[StoredCopy] | None = None) -> None:
         for copy in work.copies if copies is None else copies:
@@ -271,6 +304,11 @@ class Pipeline:
                     )
             except LeaseLostError:
                 continue
+
+
+def _fault_of_host(error: OSError) -> StorageError:
+    """A file that cannot be read, a disk that is full: no fault of the mail, and it heals."""
+    return StorageError(errno.errorcode.get(error.errno or 0, type(error).__name__))
 
 
 def _partner_facts(partner: Partner | None) -> PartnerFacts:

@@ -15,6 +15,7 @@ from relay.actions.base import DecidedCopy, Failure, OpenMessage
 from relay.actions.refuse import HoldAction
 from relay.actions.tell import SenderTeller, ToldPassword
 from relay.core.clock import to_datetime
+from relay.core.decision import Reason
 from relay.core.documents.domains import OwnDomain
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.lifecycle import State
@@ -111,7 +112,8 @@ class PdfAction:
                 except LetterlockError as error:
                     yield Failure(one, error)
                     continue
-                if writer.size > self._limit(message, one):
+                # What a person released has no limit here: he has seen the size.
+                if one.decision.reason is not Reason.OPERATOR and writer.size > self._limit(message, one):
                     too_large.append(one)
                 else:
                     prepared.append(ready)

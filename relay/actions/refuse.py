@@ -29,7 +29,11 @@ class HoldAction:
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
-        notice = self._teller.held_notice(message, copies)
+        # One notice for each reason: every sender reads why his own mail to whom waits.
+        reasons: dict[str, list[DecidedCopy]] = {}
+        for one in copies:
+            reasons.setdefault(one.decision.text or one.decision.explanation, []).append(one)
+        notices = [self._teller.held_notice(message, group) for group in reasons.values()]
         with self._database.transaction() as tx:
             settle_many(
                 tx,
@@ -39,7 +43,8 @@ class HoldAction:
                 ],
                 self._actor,
             )
-            self._teller.send(tx, notice)
+            for notice in notices:
+                self._teller.send(tx, notice)
         return ()
 
 

@@ -31,11 +31,12 @@ _LIST_FIELD = re.compile(r"list-[a-z-]+")
 def check_pdf(file: BinaryIO, password: str) -> None:
     """Check that the PDF is encrypted throughout, opens with this password and with no empty one.
 
-    Raises ProtectionError, permanent: the same input would fail again, so a person has to look.
+    Raises ProtectionError, permanent: the same input would fail again, so a person has to look. OSError when the file
+    itself cannot be read, which says nothing of what stands in it.
     """
     try:
         check_encrypted(file, password)
-    except (PdfMailError, ValueError, OSError) as error:
+    except (PdfMailError, ValueError) as error:
         raise _refuse(f"PDF is not encrypted as decided: {type(error).__name__}") from error
 
 

@@ -5,6 +5,7 @@ Streams: the finished, already encrypted PDF passes through a temporary file on 
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pdfmail.errors import PdfMailError
 from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailContent, PdfOptions, PdfReport
 from pdfmail.template import TemplateCache
 from pdfmail.write import WARNING_BOXES, WARNING_TRUNCATED, write_pdf
-from relay.core.errors import ProtectionError
+from relay.core.errors import ProtectionError, StorageError
 from relay.message.addresses import Mailbox
 from relay.message.compose import CarrierMail, write_carrier
 from relay.message.eml import full_message_eml, message_eml
@@ -63,8 +64,17 @@ class PdfTools:
 def protect_pdf(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> PdfReport:
     """Write the whole carrier mail in pieces and return what the PDF holds.
 
-    Raises ProtectionError when it could not be made or the guard was not content; what was written is then worthless.
+    Raises ProtectionError when it could not be made or the guard was not content, StorageError when the temporary file
+    could not be written; what was written is then worthless.
     """
+    try:
+        return _protect(job, tools, write)
+    except OSError as error:
+        # The temporary file's disk, at whatever step it notices: full, read-only or gone. It heals; the mail waits.
+        raise StorageError(f"temporary file: {errno.errorcode.get(error.errno or 0, 'OSError')}") from error
+
+
+def _protect(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> PdfReport:
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(tools.temporary_dir)) as spooled:
         file = cast("BinaryIO", spooled)
         report = _write(job, message_eml(job.parsed, job.subject), tools, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,6 +12,9 @@ from relay.log import Log, configure_logging
 from relay.settings import load_settings
 
 _log = Log("worker-child")
+EX_SOFTWARE = 70
+DONE, FAILED = "done", "failed"
+"""Answers after each message: its copies stand where they should, or the database took nothing down."""
 
 
 def run_child(pipe: Connection, settings_path: str, slot: int) -> None:
@@ -33,8 +37,11 @@ def run_child(pipe: Connection, settings_path: str, slot: int) -> None:
             for work in works:
                 try:
                     pipeline.handle(work)
-                    pipe.send("done")
+                    pipe.send(DONE)
                 except LetterlockError as error:
-                    # Nothing could be written down: the lease runs out and the message comes again.
+                    # Nothing could be written down: the worker gives the message back.
                     _log.error("handle-failed", message=work.message.id, error=type(error).__name__)
-                    pipe.send("failed")
+                    pipe.send(FAILED)
+                except Exception:  # counted as a crash; Python's own report of it could quote the mail
+                    _log.exception("handle-crashed", message=work.message.id)
+                    os._exit(EX_SOFTWARE)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from relay.core.clock import SECOND
 from relay.core.errors import LetterlockError
 from relay.log import Log
 from relay.process.health import HealthSocket
@@ -20,13 +21,15 @@ from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_ba
 from relay.spool.crashed import free_crashed
 from relay.spool.values import Work
 from relay.store.base import Database
-from relay.worker.child import run_child
+from relay.worker.child import FAILED, run_child
 from relay.worker.pool import Ended, Fate, PoolLimits, WorkerPool
 
 _log = Log("worker")
 _POLL_SECONDS = 1.0
 _BATCH = 8
 _GRACE_SECONDS = 20.0
+_PAUSE_MS = 15 * SECOND
+"""Before a message is tried again that the database could not take down."""
 _PRELOAD = ("relay.worker.preload",)
 
 
@@ -42,6 +45,7 @@ class Worker:
         self._wake = WakeReceiver(settings.run_dir, "worker")
         self._deliver = WakeSender(settings.run_dir, "deliver")
         self._open: dict[str, Work] = {}
+        self._returns: list[tuple[Fate, Work]] = []
         self._extended = time.monotonic()
         self._done = 0
         self._crashed = 0
@@ -65,6 +69,7 @@ class Worker:
                     _log.error("claim-failed", error=type(error).__name__)
                     self._failing_since = time.monotonic()
             self._collect(0.0 if found and self._pool.idle else _POLL_SECONDS)
+            self._return()
             self._keep_leases()
         self._finish()
 
@@ -90,22 +95,33 @@ class Worker:
     def _end(self, one: Ended) -> None:
         work: Work = one.job
         self._open.pop(work.message.id, None)
-        if one.fate is Fate.DONE:
+        if one.fate is Fate.DONE and one.answer != FAILED:
             self._done += 1
             self._deliver.wake()
             return
-        try:
-            if one.fate is Fate.NOT_STARTED:
-                with self._database.transaction() as tx:
-                    give_back(tx, work.copies)
-            else:
-                self._crashed += 1
-                _log.error("job-died", message=work.message.id, fate=one.fate.value, exit_code=one.exit_code)
-                # The crash stays counted; the freed lease lets the next try begin at once.
-                free_crashed(self._database, work.copies)
-        except LetterlockError as error:
-            # The lease runs out by itself.
-            _log.warning("give-back-failed", message=work.message.id, error=type(error).__name__)
+        if one.fate in (Fate.CRASHED, Fate.OVERTIME):
+            self._crashed += 1
+            _log.error("job-died", message=work.message.id, fate=one.fate.value, exit_code=one.exit_code)
+        self._returns.append((one.fate, work))
+        self._return()
+
+    def _return(self) -> None:
+        """End the leases of what did not come to its end; with the database away, later, or they run out."""
+        while self._returns:
+            fate, work = self._returns[0]
+            try:
+                if fate in (Fate.DONE, Fate.NOT_STARTED):
+                    # No fault of the mail: nothing is counted.
+                    with self._database.transaction() as tx:
+                        pause = _PAUSE_MS if fate is Fate.DONE else 0
+                        give_back(tx, work.copies, retry_at=tx.now_ms() + pause)
+                else:
+                    # The crash stays counted; the freed lease lets the next try begin at once.
+                    free_crashed(self._database, work.copies)
+            except LetterlockError as error:
+                _log.warning("give-back-failed", message=work.message.id, error=type(error).__name__)
+                return
+            self._returns.pop(0)
 
     def _keep_leases(self) -> None:
         now = time.monotonic()

@@ -9,14 +9,18 @@ import os
 import signal
 import smtplib
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
@@ -59,6 +63,25 @@ def free_base_port() -> int:
     raise RuntimeError("no free ports")
 
 
+@dataclass(frozen=True)
+class CopyRow:
+    """One recipient's copy as the database has it."""
+
+    copy_id: str
+    message_id: str
+    to: str
+    state: str
+    status: str
+    text: str
+    method: str | None
+    reason: str | None
+    crashes: int
+    owner: str
+
+
+WAITING = ("received", "decided", "protected", "queued", "deferred")
+
+
 @dataclass
 class Gateway:
     """One running demo."""
@@ -67,11 +90,13 @@ class Gateway:
     base: int = field(default_factory=free_base_port)
     process: subprocess.Popen[str] | None = None
     output: str = ""
+    prefix: tuple[str, ...] = ()
+    """A command to start the demo by."""
 
     def start(self, *arguments: str) -> Gateway:
         """Start and wait for `ready` alone on a line."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "relay.cli.main", "demo", "--state", str(self.state),
+            [*self.prefix, sys.executable, "-m", "relay.cli.main", "demo", "--state", str(self.state),
              "--base-port", str(self.base), "--no-sample", *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
@@ -183,6 +208,65 @@ class Gateway:
         )  # fmt: skip
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stdout
+
+    def sql(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        """Read the SQLite file from outside, as an operator's tool would."""
+        path = self.state / "inside/state/letterlock.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def copies(self, message_id: str = "") -> list[CopyRow]:
+        """Return the copies of a message, or of all."""
+        rows = self.sql(
+            "SELECT c.id, c.message_id, c.forward_path, c.state, c.last_status, c.last_text, d.method, d.reason,"
+            " c.crashes, c.owner FROM copy c LEFT JOIN decision d ON d.id = c.decision_id"
+            " WHERE ? IN ('', c.message_id) ORDER BY c.id",
+            message_id,
+        )
+        return [CopyRow(*row) for row in rows]  # type: ignore[arg-type]
+
+    def wait_until(self, condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+        """Wait until the condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+
+    def wait_settled(self, *message_ids: str, seconds: float = WAIT_SECONDS) -> dict[str, list[CopyRow]]:
+        """Wait until no copy of these messages has work left for the gateway; return the copies by message."""
+        found: dict[str, list[CopyRow]] = {}
+
+        def is_settled() -> bool:
+            found.clear()
+            for copy in self.copies():
+                if copy.message_id in message_ids:
+                    found.setdefault(copy.message_id, []).append(copy)
+            assert set(found) == set(message_ids)
+            return not any(copy.state in WAITING for copies in found.values() for copy in copies)
+
+        self.wait_until(is_settled, seconds)
+        return found
+
+    def set_clock(self, seconds: int) -> None:
+        """Move the clock of all processes and wait until they have looked."""
+        (self.state / "inside/run/clock.offset").write_text(str(seconds))
+        time.sleep(1.2)
+
+    def health(self) -> dict[str, object]:
+        """Return what GET /health says."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.base + 7}/health", timeout=20) as answer:
+                return json.load(answer)  # type: ignore[no-any-return]
+        except urllib.error.HTTPError as answer:
+            return json.load(answer)  # type: ignore[no-any-return]
+
+    def put(self, kind: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change an active document by the command line."""
+        document = json.loads(self.cli("org", "show", kind))
+        change(document)
+        path = self.state / f"{kind}.json"
+        path.write_text(json.dumps(document))
+        self.cli("org", "put", kind, str(path))
 
     def log(self) -> str:
         """Return the end of the processes' log."""
