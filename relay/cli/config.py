@@ -56,7 +56,10 @@ def run_init(options: argparse.Namespace) -> int:
         routes.append(replace(route, host=target[0], port=target[1]) if target else route)
     organisation = replace(organisation, routes=RoutesDocument(tuple(routes)))
     choices = HostChoices(
-        options.hostname or f"gateway.{options.domain}", options.health_port, database_url=options.database
+        options.hostname or f"gateway.{options.domain}",
+        options.health_port,
+        self_signed=True,
+        database_url=options.database,
     )
     settings = create_installation(options.directory, choices, organisation, terminal_actor())
     sys.stdout.write(

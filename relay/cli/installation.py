@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from relay.cli.certificate import write_self_signed
 from relay.cli.exits import EX_CANTCREAT, CommandError
+from relay.core.clock import SystemClock
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event
 from relay.keystore.pin import create_pin_file, read_pin_file
@@ -37,8 +39,8 @@ class HostChoices:
     hostname: str
     health_port: int = 0
     portal_url: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    self_signed: bool = False
+    """Make a certificate of our own, for STARTTLS until the real one is there."""
     database_url: str | None = None
     test_clock: bool = False
 
@@ -57,6 +59,8 @@ def create_installation(directory: Path, choices: HostChoices, organisation: Org
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = directory / SETTINGS_FILE
         _write_private(path, _settings_text(choices))
+        if choices.self_signed:
+            write_self_signed(directory / "tls", choices.hostname, SystemClock())
     except OSError as error:
         raise CommandError(f"{directory} cannot be written ({error.strerror})", EX_CANTCREAT) from error
     settings = load_settings(path)
@@ -91,8 +95,11 @@ def put_documents(tx: Tx, tenant: str, organisation: Organisation, actor: Actor)
 def _settings_text(choices: HostChoices) -> str:
     template = Template((templates_folder() / "host" / SETTINGS_FILE).read_text("utf-8"))
     tls = '# certificate = "tls/fullchain.pem"\n# key = "tls/privkey.pem"'
-    if choices.certificate and choices.key:
-        tls = f"certificate = {json.dumps(choices.certificate)}\nkey = {json.dumps(choices.key)}"
+    if choices.self_signed:
+        tls = (
+            "# This one is self-signed, made by `letterlock init`: replace both files by your own.\n"
+            'certificate = "tls/fullchain.pem"\nkey = "tls/privkey.pem"'
+        )
     portal = '# url = "https://portal.example"'
     if choices.portal_url:
         portal = f"url = {json.dumps(choices.portal_url)}"
