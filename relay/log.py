@@ -7,6 +7,7 @@ hold mail text.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -31,10 +32,12 @@ _FORBIDDEN = (
     "plaintext",
     "key_data",
 )
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _ALLOWED = frozenset({"exit_code", "reply_code", "body_type", "content_size", "pinned", "mapping"})
 REDACTED = "[redacted]"
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_forbidden(name: str) -> bool:
     lowered = name.lower()
     if lowered in _ALLOWED:
@@ -58,6 +61,16 @@ def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def _format_time(created: float) -> str:
+    second, rest = divmod(created, 1)
+    return f"{_format_second(int(second))}.{int(rest * 1000):03}+00:00"
+
+
+@functools.lru_cache(maxsize=4)
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object: time, level, process, event, then the fields."""
 
@@ -68,7 +81,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its newline."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": _format_time(record.created),
             "level": record.levelname.lower(),
             "process": self._process,
             "event": record.getMessage() if not record.args else record.msg,
@@ -86,7 +99,7 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno}:{frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])[-8:]
             ]
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _ENCODER.encode(line)
 
 
 class Log:

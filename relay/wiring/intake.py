@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import signal
@@ -35,11 +36,31 @@ from relay.wiring import make_clock, open_database
 
 _log = Log("smtpd")
 _WATCH_SECONDS = 2.0
+_WAKE_SECONDS = 0.005
 _RESTART_KINDS = ("listeners", "domains", "limits")
+
+
+class _LazyWake:
+    """Sends one wake-up for all commits of a moment. Belongs to the event loop of smtpd."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._is_set = False
+
+    def __call__(self) -> None:
+        if not self._is_set:
+            self._is_set = True
+            asyncio.get_running_loop().call_later(_WAKE_SECONDS, self._send)
+
+    def _send(self) -> None:
+        self._is_set = False
+        self._wake()
 
 
 class _WakingMessage:
     """A message that wakes the worker once it is committed."""
+
+    __slots__ = ("_inner", "_wake")
 
     def __init__(self, inner: IncomingMessage, wake: Callable[[], None]) -> None:
         self._inner = inner
@@ -123,7 +144,7 @@ def run_intake(settings: Settings) -> None:
     try:
         run(
             config,
-            WakingIntake(spool, wake.wake),
+            WakingIntake(spool, _LazyWake(wake.wake)),
             StoredLogins(database, settings.host.tenant),
             ready=ready,
             clock=clock,
