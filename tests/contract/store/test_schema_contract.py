@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ from relay.store.migrations.versions import v0001_first_schema
 from relay.store.models import METADATA
 from relay.store.revision import HEAD
 from tests.contract.store.databases import SteppedClock, new_postgres_url, shared_server
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:
@@ -57,6 +61,19 @@ def test_partial_indexes_reached_the_database(db: Database) -> None:
 def test_upgrade_is_repeatable_and_head_is_what_the_program_needs(database_url: str) -> None:
     upgrade(database_url)
     assert head_revision() == HEAD
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_many_processes_may_set_up_at_once(kind: str, tmp_path: Path) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/new.db"
+    else:
+        shared_server().admin("CREATE DATABASE set_up_at_once")
+        url = shared_server().url("set_up_at_once")
+    script = f"from relay.store.migrate import upgrade; upgrade({url!r})"
+    children = [subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) for _ in range(4)]
+    assert [child.wait(60) for child in children] == [0] * 4
+    Database.open(url, SystemClock()).close()
 
 
 def test_empty_database_is_refused_with_the_fix(tmp_path: Path) -> None:
