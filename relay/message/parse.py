@@ -149,11 +149,15 @@ class ParsedMessage(HeaderView):
 
     # --- what it says -------------------------------------------------------------------------------------------------
     @cached_property
+    def _has_own_text(self) -> bool:
+        """Whether the MIME parts show any text; if not, a winmail.dat may hold it."""
+        return self._arrangement.has_html or bool((self._reader.read_plain(self._arrangement) or "").strip())
+
+    @cached_property
     def _html(self) -> str | None:
-        shown = self._reader.read_html(self._arrangement)
-        if shown is None and not self.body_text():
-            return next((content.body_html for content in self._tnefs.values() if content.body_html), None)
-        return shown
+        if self._has_own_text:
+            return self._reader.read_html(self._arrangement)
+        return next((content.body_html for content in self._tnefs.values() if content.body_html), None)
 
     @cached_property
     def _image_parts(self) -> list[tuple[str, Part]]:
@@ -165,9 +169,9 @@ class ParsedMessage(HeaderView):
         `whole` lifts the limit on length.
         """
         shown = self._reader.read_plain(self._arrangement, self.size if whole else None)
-        if shown is None and not self._arrangement.has_html:
-            return next((content.body_text for content in self._tnefs.values() if content.body_text), None)
-        return shown
+        if self._has_own_text:
+            return shown
+        return next((content.body_text for content in self._tnefs.values() if content.body_text), shown)
 
     def body_html(self) -> str | None:
         """Return the HTML shown, all shown parts in order, NOT sanitised; None when no part is HTML."""
@@ -192,7 +196,7 @@ class ParsedMessage(HeaderView):
             content = self._tnefs.get(part.body_start)
             if content is not None:
                 found += content.attachments
-                if content.has_unread_body and not (self.body_text() or self.body_html()):
+                if content.has_unread_body and not self._has_own_text:
                     found.append(self._reader.make_attachment(part, len(found) + 1))
             elif part.body_start not in inline:
                 found.append(self._reader.make_attachment(part, len(found) + 1))

@@ -211,12 +211,10 @@ class _Walker:
             hit = data.find(b"\n--", start - base, last)
             while hit >= 0:
                 if data.startswith(prefixes, hit + 3):
-                    self._misses += 1
+                    self._count_miss()
                     found = self._read_delimiter(hit)
                     if found is not None:
                         return found
-                    if self._misses > _MOST_MISSES:
-                        raise MessageError(f"message has more than {_MOST_MISSES} lines that look like boundaries")
                 hit = data.find(b"\n--", hit + 1, last)
             if window.at_end:
                 return None
@@ -306,18 +304,25 @@ class _Walker:
         return fields, base + body_start
 
     def _find_delimiter_in_header(self, block: bytes) -> int:
-        if b"--" not in block:
-            return -1
-        if block.startswith(b"--") and block.startswith(self._prefixes, 2):
-            return 0
-        hit = block.find(b"\n--")
-        while hit >= 0:
-            if block.startswith(self._prefixes, hit + 3):
-                line = block[hit + 3 : block.find(b"\n", hit + 3) if b"\n" in block[hit + 3 :] else None]
-                if len(line) <= _DELIMITER_ROOM and self._match_boundary(line.rstrip(b" \t\r"))[0] >= 0:
-                    return hit + 1
-            hit = block.find(b"\n--", hit + 1)
+        """Return where a delimiter line begins in a header without blank line, or -1."""
+        begin = 0 if block.startswith(b"--") else block.find(b"\n--") + 1
+        while begin or block.startswith(b"--"):
+            if block.startswith(self._prefixes, begin + 2):
+                self._count_miss()
+                end = block.find(b"\n", begin, begin + _DELIMITER_ROOM)
+                line = block[begin + 2 : end if end >= 0 else begin + _DELIMITER_ROOM]
+                if self._match_boundary(line.rstrip(b" \t\r"))[0] >= 0:
+                    return begin
+            following = block.find(b"\n--", begin)
+            if following < 0:
+                break
+            begin = following + 1
         return -1
+
+    def _count_miss(self) -> None:
+        self._misses += 1
+        if self._misses > _MOST_MISSES:
+            raise MessageError(f"message has more than {_MOST_MISSES} lines that look like boundaries")
 
 
 def walk_structure(stream: BinaryIO, limits: ParseLimits) -> tuple[Part, int]:

@@ -739,6 +739,7 @@ def make_tnef() -> None:
         + "Content-Transfer-Encoding: base64\n\n"
         + b64(body),
         text="Gruss",
+        html="<p>Grüße</p>",
         files=[],
     )
     mail(

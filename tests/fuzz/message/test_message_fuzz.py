@@ -281,6 +281,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "parts without blank lines": lambda: (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nX: y\r\n" * MIB
     ),
+    "almost boundaries in headers": lambda: (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + (b"--b\r\n" + b"A: b\r\n" + b"--bx\r\n" * 40) * 1900
+    ),
     "spaces behind a boundary": lambda: (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + (b"--b" + b" " * 400 + b"x\r\n") * 20_000
     ),

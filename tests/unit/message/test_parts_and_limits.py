@@ -243,6 +243,7 @@ def test_winmail_with_a_body_that_cannot_be_shown_is_handed_out_too() -> None:
         + base64.encodebytes(data).decode()
     )
     assert [one.name for one in parse(winmail).attachments()] == ["a.txt", "winmail.dat"]
+    assert [one.name for one in parse(multipart("mixed", "\n  \n", winmail)).attachments()] == ["a.txt", "winmail.dat"]
     with_text = parse(multipart("mixed", "\ntext", winmail))
     assert [one.name for one in with_text.attachments()] == ["a.txt"]
 
