@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from relay.core.ports import ContentSource
 from relay.message.arrange import Arrangement, arrange_parts
+from relay.message.charsets import language_of_charset
 from relay.message.content import ContentReader, MessageAttachment, MessageImage
 from relay.message.header_view import HeaderView, find_language_tag
 from relay.message.kinds import (
@@ -108,6 +109,11 @@ class ParsedMessage(HeaderView):
         """The charset label of the first shown text part, lower case; a hint at its language."""
         label = next((part.charset for part in self._shown if part.charset), None)
         return label.lower() if label else None
+
+    @property
+    def language_hint(self) -> str | None:
+        """BCP 47 tag for drawing the body: Content-Language, else what the charset implies (Han unification)."""
+        return self.content_language or language_of_charset(self.charset)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 
-from relay.message.charsets import decode_raw_header, decode_text, find_codec
+from relay.message.charsets import decode_raw_header, decode_text
 
 # RFC 2231 5 puts a language behind `*`. White space inside the text is against the rule and seen every day.
 _WORD = re.compile(rb"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?]*)\?=")
@@ -55,11 +55,6 @@ def decode_words(untrusted_value: bytes) -> str:
         pieces.append(decode_text(pending, pending_label.decode("latin-1")))
     pieces.append(decode_raw_header(untrusted_value[position:]))
     return _CONTROL.sub(" ", "".join(pieces))
-
-
-def is_decodable_label(label: bytes) -> bool:
-    """Tell whether a charset label names a codec that may be used."""
-    return find_codec(label.decode("latin-1")) is not None
 
 
 def clean_text(text: str) -> str:

@@ -257,3 +257,19 @@ def test_bodies_that_no_library_should_see_are_only_text() -> None:
     # Codecs that are slow or no text codecs must not be reachable by a label.
     for label in ("idna", "punycode", "rot13", "zip", "hex", "undefined", "unicode_escape", "raw_unicode_escape"):
         assert parse(f"Content-Type: text/plain; charset={label}\n\nabc\\x41").body_text() == "abc\\x41"
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ("Content-Type: text/plain; charset=iso-2022-jp", "ja"),
+        ("Content-Type: text/plain; charset=Big5", "zh-TW"),
+        ("Content-Type: text/plain; charset=GB2312", "zh-CN"),
+        ("Content-Type: text/plain; charset=ks_c_5601-1987", "ko"),
+        ("Content-Type: text/plain; charset=utf-8", None),
+        ("Content-Type: text/plain; charset=big5\nContent-Language: de-AT, en", "de-AT"),
+        ("Content-Language: ???", None),
+    ],
+)
+def test_the_language_is_told_or_follows_from_the_charset(fields: str, hint: str | None) -> None:
+    assert parse(f"{fields}\n\nx").language_hint == hint
