@@ -28,6 +28,7 @@ _CONDITION = re.compile(r"\?(!?[a-z_]+) ")
 _NAME = re.compile(r"\$(?:\{([a-z_]+)\}|([a-z_]+))")
 _LINK = re.compile(r"https://[^\s<>\"']+")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_INDENT = {"item": ("- ", "  "), "paragraph": ("", "")}
 _PAGE = "margin:0;padding:16px;background:#ffffff;color:#15212b;font-size:16px;line-height:1.5"
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 
@@ -59,6 +60,20 @@ class _Block:
     """`heading`, `item`, `verbatim` or `paragraph`."""
     text: str
     condition: str
+    names: tuple[str, ...] = ()
+    """Values that the text names."""
+    escaped: str = ""
+    """The text for HTML, names still in it."""
+    wrapped: str | None = None
+    """The plain text as it is shown where no value stands in it; made once for all carriers."""
+
+    @classmethod
+    def make(cls, kind: str, text: str, condition: str) -> _Block:
+        names = tuple(found[1] or found[2] for found in _NAME.finditer(text))
+        wrapped = None
+        if "$" not in text and kind in _INDENT:
+            wrapped = _wrap(text, *_INDENT[kind])
+        return cls(kind, text, condition, names, html.escape(text, quote=False), wrapped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +88,12 @@ def _read_block(text: str) -> _Block:
     if found:
         condition, text = found[1], text[found.end() :]
     if text.startswith("# "):
-        return _Block("heading", text[2:], condition)
+        return _Block.make("heading", text[2:], condition)
     if text.startswith("- "):
-        return _Block("item", " ".join(text[2:].split()), condition)
+        return _Block.make("item", " ".join(text[2:].split()), condition)
     if text.startswith("    ") or (_NAME.fullmatch(text.strip()) and "\n" not in text.strip()):
-        return _Block("verbatim", text, condition)
-    return _Block("paragraph", " ".join(text.split()), condition)
+        return _Block.make("verbatim", text, condition)
+    return _Block.make("paragraph", " ".join(text.split()), condition)
 
 
 def _read_template(source: str, path: Path) -> _MailTemplate:
@@ -168,7 +183,7 @@ def _is_shown(block: _Block, values: Mapping[str, str]) -> bool:
     name = block.condition.removeprefix("!")
     if name and bool(values.get(name)) is block.condition.startswith("!"):
         return False
-    return all(values[found[1] or found[2]] for found in _NAME.finditer(block.text))
+    return all(values[one] for one in block.names)
 
 
 def _wrap(text: str, first: str, later: str) -> str:
@@ -192,10 +207,10 @@ def _write_text(blocks: list[_Block], values: _Values) -> str:
         elif block.kind == "heading":
             title = _fill(block.text, values.flat)
             text = f"{title}\n{'-' * min(len(title), _WIDTH)}"
-        elif block.kind == "item":
-            text = _wrap(_fill(block.text, values.flat), "- ", "  ")
+        elif block.wrapped is not None:
+            text = block.wrapped
         else:
-            text = _wrap(_fill(block.text, values.flat), "", "")
+            text = _wrap(_fill(block.text, values.flat), *_INDENT[block.kind])
         out.append(text)
     return "\n\n".join(out) + "\n"
 
@@ -205,7 +220,7 @@ def _write_html(blocks: list[_Block], values: _Values) -> str:
     items: list[str] = []
     for block in [*blocks, _Block("end", "", "")]:
         if block.kind == "item":
-            items.append(f"<li>{_fill(html.escape(block.text, quote=False), values.html)}</li>")
+            items.append(f"<li>{_fill(block.escaped, values.html)}</li>")
             continue
         if items:
             out.append(f"<ul>\n{chr(10).join(items)}\n</ul>")
@@ -213,10 +228,10 @@ def _write_html(blocks: list[_Block], values: _Values) -> str:
         if block.kind == "verbatim":
             out.append(_write_verbatim(block, values.raw))
         elif block.kind == "heading":
-            title = _fill(html.escape(block.text, quote=False), values.html)
+            title = _fill(block.escaped, values.html)
             out.append(f'<h2 style="font-size:17px;margin:24px 0 8px">{title}</h2>')
         elif block.kind == "paragraph":
-            out.append(f"<p>{_fill(html.escape(block.text, quote=False), values.html)}</p>")
+            out.append(f"<p>{_fill(block.escaped, values.html)}</p>")
     return "\n".join(out) + "\n"
 
 
