@@ -121,7 +121,7 @@ class Pipeline:
             is_loop=loop.is_loop,
             is_system=stored.origin == SYSTEM,
         )
-        return OpenMessage(work, key, source, parsed, facts, found.subject, organisation)
+        return OpenMessage(work, key, source, parsed, facts, found.subject, ruleset.keyword_table, organisation)
 
     def _decide(self, message: OpenMessage) -> list[DecidedCopy]:
         """Decide what is undecided, store it, and return all decided copies of this claim."""

@@ -10,6 +10,7 @@ from relay.core.decision import Decision
 from relay.core.documents.organisation import Organisation
 from relay.core.errors import LetterlockError
 from relay.core.ports import ContentSource
+from relay.message.keywords import KeywordTable
 from relay.message.parse import ParsedMessage
 from relay.policy.facts import Facts
 from relay.spool.values import Work
@@ -38,6 +39,7 @@ class OpenMessage:
     facts: Facts
     subject: str
     """Decoded, keywords stripped."""
+    keywords: KeywordTable
     organisation: Organisation
 
 

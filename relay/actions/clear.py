@@ -12,7 +12,7 @@ from relay.actions.base import DecidedCopy, Failure, OpenMessage
 from relay.core.decision import Decision, HeaderChange
 from relay.core.lifecycle import State
 from relay.core.ports import Actor
-from relay.message.headers import prepend_fields, remove_fields, replace_subject, split_header
+from relay.message.headers import prepend_fields, remove_fields, split_header, strip_subject_keywords
 from relay.spool.content import VariantWriter
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database
@@ -49,7 +49,8 @@ class PassAction:
             header, body_offset = split_header(stream)
         header = remove_fields(header, [one.name for one in changes if one.value is None])
         if strip:
-            header = replace_subject(header, message.subject)
+            # Outlook repeats the subject in Thread-Topic; the keyword leaves that, too.
+            header = strip_subject_keywords(header, message.keywords)
         header = prepend_fields(header, [(one.name, one.value) for one in changes if one.value is not None])
         stored = message.work.message
         with VariantWriter(self._database, stored.id, self._tenant, message.key, message.work.owner) as writer:

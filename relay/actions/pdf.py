@@ -138,6 +138,8 @@ class PdfAction:
             language=language,
             languages=(one.partner.language,) if one.partner.language else _both(own.language.value),
             password=plan.password,
+            is_pair_password=not plan.is_for_message,
+            pair_owner=plan.sender,
             cipher=decision.cipher,
             hostname=self._hostname,
             received=to_datetime(message.work.message.received_at),
@@ -159,7 +161,9 @@ class PdfAction:
 
     def _queue(self, message: OpenMessage, prepared: Sequence[Prepared]) -> None:
         told = [
-            ToldPassword(one.one.copy.forward_path, one.plan.password, one.one.decision.warnings)
+            ToldPassword(
+                one.one.copy.forward_path, one.plan.password, one.one.decision.warnings, one.plan.is_for_message
+            )
             for one in prepared
             if one.plan.tell
         ]

@@ -31,6 +31,8 @@ class ToldPassword:
     recipient: str
     password: str = field(repr=False)
     warnings: tuple[str, ...] = ()
+    is_for_message: bool = False
+    """It opens this one mail only."""
 
 
 class SenderTeller:
@@ -57,6 +59,7 @@ class SenderTeller:
         values = self._about(message) | {
             "passwords": "\n\n\n".join(blocks),
             "recipients": ", ".join(one.recipient for one in told),
+            "single": "yes" if all(one.is_for_message for one in told) else "",
         }
         return self._notice(message, to, "password-notice", language, values)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,6 +22,7 @@ from relay.message.addresses import Mailbox
 from relay.message.compose import CarrierMail, write_carrier
 from relay.message.eml import full_message_eml, message_eml
 from relay.message.parse import ParsedMessage
+from relay.message.texts import MailTexts
 from relay.protect.branding import Branding
 from relay.protect.guard import check_carrier, check_pdf
 
@@ -43,7 +44,11 @@ class PdfJob:
     """Language of cover and last page."""
     languages: tuple[str, ...]
     """Languages of the carrier mail's explanation."""
-    password: str
+    password: str = field(repr=False)
+    is_pair_password: bool
+    """False when the password is for this mail only."""
+    pair_owner: str
+    """The inside address that knows the password."""
     cipher: str
     hostname: str
     received: datetime
@@ -59,6 +64,7 @@ class PdfTools:
     renderer: BodyRenderer | None
     templates: TemplateCache
     temporary_dir: Path
+    texts: MailTexts
 
 
 def protect_pdf(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> PdfReport:
@@ -94,8 +100,10 @@ def _protect(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> 
             reply_url=job.reply_url,
             date=job.received,
             smtputf8=job.smtputf8,
+            fallback_author=Mailbox("", job.pair_owner),
+            is_pair_password=job.is_pair_password,
         )
-        for number, piece in enumerate(write_carrier(carrier, _pieces(file))):
+        for number, piece in enumerate(write_carrier(carrier, _pieces(file), tools.texts)):
             if number == 0:
                 check_carrier(piece, job)
             write(piece)
@@ -148,7 +156,7 @@ def _content(job: PdfJob, eml: bytes) -> MailContent:
         images=tuple(InlineImage(i.content_id, i.media_type, i.content) for i in parsed.inline_images()),
         attachments=tuple(Attachment(a.name, a.media_type, a.open, a.size) for a in parsed.attachments()),
         message_eml=eml,
-        language_hint=parsed.content_language,
+        language_hint=parsed.language_hint,
     )
 
 

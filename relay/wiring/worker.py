@@ -14,6 +14,7 @@ from relay.actions.pdf import PdfAction
 from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, RejectAction
 from relay.actions.tell import SenderTeller
 from relay.core.decision import Method
+from relay.message.texts import MailTexts
 from relay.organisation import CurrentOrganisation
 from relay.pipeline import Pipeline
 from relay.protect.passwords import PairPasswords
@@ -43,7 +44,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             hostname=hostname,
             actor=actor,
             passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
-            tools=PdfTools(renderer, TemplateCache(), temporary_dir),
+            tools=PdfTools(renderer, TemplateCache(), temporary_dir, MailTexts()),
             teller=teller,
             hold=hold,
             hop_for=hop_for,

@@ -217,7 +217,7 @@ VALUES = {
     "count": "2",
     "hostname": "gw.bank.example",
 }
-NOTICES = ("password-notice", "held-notice", "rejected-notice", "bounced-notice", "alert")
+NOTICES = ("password-notice", "held-notice", "alert")
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
