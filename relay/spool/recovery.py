@@ -6,9 +6,11 @@ tell its story stay until the retention job takes them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from relay.core.clock import HOUR
+from relay.core.errors import StorageFullError
 from relay.core.lifecycle import FINAL, FOR_DELIVER, FOR_WORKER
 from relay.core.ports import Actor, Event
 from relay.spool.content import drop_ahead
@@ -22,7 +24,10 @@ _HORIZON_MS = 2 * HOUR
 
 
 def sweep_orphans(db: Database, limit: int = 200) -> int:
-    """Delete contents that were written ahead and whose commit never came; return how many."""
+    """Delete contents that were written ahead and whose commit never came; return how many.
+
+    Where the disk runs short, free pages and SQLite's log are given back to it as well, so that intake can go on.
+    """
     with db.reading() as tx:
         rows = tx.fetch_all(
             "SELECT message_id, variant FROM incoming WHERE lease_until < ? ORDER BY lease_until LIMIT ?",
@@ -39,6 +44,10 @@ def sweep_orphans(db: Database, limit: int = 200) -> int:
             if expired:
                 drop_ahead(tx, message_id, variant)
                 count += 1
+    if db.is_space_short():
+        # On a disk that others filled up not even this succeeds; the next sweep tries again.
+        with contextlib.suppress(StorageFullError):
+            give_back_space(db)
     return count
 
 
@@ -158,6 +167,6 @@ def forget_seen(db: Database, limit: int = 5000) -> int:
         )
 
 
-def give_back_space(db: Database, pages: int = 2000) -> None:
+def give_back_space(db: Database, pages: int = 20_000) -> None:
     """Return free pages of an SQLite file to the file system; call in idle time. Nothing to do on PostgreSQL."""
     db.reclaim_space(pages)

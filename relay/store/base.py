@@ -23,7 +23,7 @@ from relay.core.ports import Event
 from relay.store.chain import ChainHead, flush_events
 from relay.store.connect import Dialect, make_engine, reading
 from relay.store.errors import is_lost_connection, is_storage_fault, translate_error
-from relay.store.files import WriterLock, free_octets
+from relay.store.files import WriterLock, free_octets, total_octets
 from relay.store.revision import check_revision
 from relay.store.silence import SilenceWatch
 
@@ -31,6 +31,7 @@ Row: TypeAlias = Sequence[Any]
 WRITING_PATIENCE = 3.0
 """Seconds. Whoever waits for a commit is answered within 5 (fault row 9)."""
 READING_PATIENCE = 30.0
+_VACUUM_STEP = 200
 EventDetail: TypeAlias = str | int | bool | list[str] | None
 
 
@@ -250,14 +251,24 @@ class Database:
         """
         return self.path is None or free_octets(self.path) > reserve
 
+    def is_space_short(self) -> bool:
+        """Tell whether less than a tenth of the file system that holds an SQLite database is free."""
+        return self.path is not None and free_octets(self.path) < total_octets(self.path) // 10
+
     def reclaim_space(self, pages: int) -> None:
-        """Give up to `pages` free pages of an SQLite file back to the file system. Raises StorageError."""
+        """Give `pages` free pages of an SQLite file, and its log, back to the file system. Raises StorageError."""
         if self._writer is None:
             return
         with self._writing(), self.engine.connect() as connection, _translated(connection):
-            # As a script: the statement frees a page at each step, and sqlite3 steps one without columns only once.
             raw: Any = connection.connection.dbapi_connection
-            raw.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
+            # The log first, and then by small steps: on a full disk it holds the room that the rest needs.
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            for _ in range(0, pages, _VACUUM_STEP):
+                if not raw.execute("PRAGMA freelist_count").fetchone()[0]:
+                    break
+                # As a script: the statement frees a page at each step, and sqlite3 steps one without columns only once.
+                raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_STEP})")
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from relay.core.errors import ConfigurationError
-from relay.store.files import refuse_network_file_system
+from relay.store.files import refuse_network_file_system, total_octets
 from relay.store.silence import SilenceWatch
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
@@ -60,13 +60,14 @@ def make_engine(text: str, watch: SilenceWatch | None = None) -> tuple[Engine, D
     if dialect == "postgresql":
         return _make_postgresql(url, watch or SilenceWatch()), dialect
     assert url.database is not None
-    directory = Path(url.database).absolute().parent
+    path = Path(url.database).absolute()
+    directory = path.parent
     if not directory.is_dir():
         raise ConfigurationError(
             "database.url", f"there is no directory {directory}", "Create it, or run letterlock init"
         )
     refuse_network_file_system(directory)
-    return _make_sqlite(url), dialect
+    return _make_sqlite(url, path), dialect
 
 
 def reading(connection: Connection) -> Connection:
@@ -77,7 +78,9 @@ def reading(connection: Connection) -> Connection:
 # --- SQLite -----------------------------------------------------------------------------------------------------------
 
 
-def _make_sqlite(url: URL) -> Engine:
+def _make_sqlite(url: URL, path: Path) -> Engine:
+    # On a small disk the log is written back early: when the disk is full it could not be any more.
+    pages = min(max(total_octets(path) // 20 // 4096, 100), 4000)
     engine = create_engine(
         url,
         pool_size=8,
@@ -88,7 +91,7 @@ def _make_sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
-        _set_sqlite(connection)
+        _set_sqlite(connection, pages)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -99,7 +102,7 @@ def _make_sqlite(url: URL) -> Engine:
     return engine
 
 
-def _set_sqlite(connection: sqlite3.Connection) -> None:
+def _set_sqlite(connection: sqlite3.Connection, checkpoint_pages: int) -> None:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise ConfigurationError("database.url", f"SQLite {sqlite3.sqlite_version} is too old", "Install 3.35 or newer")
     cursor = connection.cursor()
@@ -119,7 +122,7 @@ def _set_sqlite(connection: sqlite3.Connection) -> None:
                 "Put the database on a local disk with working locks and shared memory",
             )
     cursor.execute("PRAGMA fullfsync = ON")
-    cursor.execute("PRAGMA wal_autocheckpoint = 4000")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
     # After a burst the log shrinks again, which keeps the reserve of free space honest.
     cursor.execute("PRAGMA journal_size_limit = 67108864")
     cursor.execute("PRAGMA cache_size = -8000")

@@ -52,9 +52,13 @@ def refuse_network_file_system(directory: Path) -> None:
 
 
 def free_octets(path: Path) -> int:
-    """Return the octets that an ordinary process may still write beside `path`."""
+    """Return the octets that may still be written beside `path`, without what SQLite's log needs to be written back."""
     values = os.statvfs(path.parent)
-    return values.f_bavail * values.f_frsize
+    try:
+        log = Path(f"{path}-wal").stat().st_size
+    except FileNotFoundError:
+        log = 0
+    return values.f_bavail * values.f_frsize - log
 
 
 def total_octets(path: Path) -> int:

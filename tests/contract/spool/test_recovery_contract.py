@@ -16,9 +16,10 @@ from relay.spool.claims import claim_delivery, claim_work
 from relay.spool.content import open_content
 from relay.spool.epochs import count_keys, rewrap_waiting
 from relay.spool.errors import ContentMissingError
-from relay.spool.recovery import forget_finished, forget_seen, give_back_space, shred_finished
+from relay.spool.recovery import forget_finished, forget_seen, give_back_space, shred_finished, sweep_orphans
 from relay.spool.settle import Settlement, settle_many
 from relay.spool.system_mail import SystemMail, new_system_message
+from relay.store.base import Database
 from relay.store.errors import NotFoundError
 from relay.store.repositories.decisions import decisions_of
 from relay.store.repositories.events import events_of, verify
@@ -92,15 +93,24 @@ def test_retries_are_remembered_for_two_days(spool: Spool) -> None:
     assert forget_seen(spool.db) == 1
 
 
-def test_space_is_given_back(spool: Spool) -> None:
-    spool.put(content=bytes(1_000_000))
+@pytest.mark.parametrize("by", ["call", "sweep"])
+def test_space_is_given_back(spool: Spool, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    spool.put(content=bytes(3_000_000))
     spool.queue()
     _deliver(spool)
     shred_finished(spool.db)
-    give_back_space(spool.db)
+    if by == "call":
+        give_back_space(spool.db)
+    else:
+        sweep_orphans(spool.db)
+        assert not spool.db.is_space_short()
+        monkeypatch.setattr(Database, "is_space_short", lambda _self: True)
+        sweep_orphans(spool.db)
     if spool.db.path is not None:
         with spool.db.reading() as tx:
             assert tx.fetch_one("PRAGMA freelist_count") == (0,)
+        assert spool.db.path.stat().st_size < 1_000_000
+        assert Path(f"{spool.db.path}-wal").stat().st_size == 0
 
 
 # --- mail of our own --------------------------------------------------------------------------------------------------
