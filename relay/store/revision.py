@@ -7,10 +7,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from relay.core.errors import ConfigurationError
 
-HEAD = "v0001"
+HEAD = "v0002"
 """The newest migration's revision (relay/store/migrations/versions); a test keeps the two equal."""
 
-_FIX = "Stop all processes and run: letterlock db upgrade"
+_FIX = "Stop all processes and run: letterlock config upgrade"
 
 
 def read_revision(connection: Connection) -> str | None:

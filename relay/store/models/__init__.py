@@ -7,6 +7,7 @@ from relay.store.models.decision import DECISION
 from relay.store.models.event import EVENT
 from relay.store.models.message import CHUNK, FINISHED, INCOMING, MAIL_KEY, MESSAGE, SEEN, VARIANT
 from relay.store.models.partner import PAIR_PASSWORD, PARTNER
+from relay.store.models.reply_link import REPLY_LINK
 
 __all__ = [
     "CHUNK",
@@ -23,6 +24,7 @@ __all__ = [
     "METADATA",
     "PAIR_PASSWORD",
     "PARTNER",
+    "REPLY_LINK",
     "SEEN",
     "TENANT",
     "VARIANT",

@@ -77,7 +77,7 @@ def test_many_processes_may_set_up_at_once(kind: str, tmp_path: Path) -> None:
 
 
 def test_empty_database_is_refused_with_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"never set up.*db upgrade"):
+    with pytest.raises(ConfigurationError, match=r"never set up.*config upgrade"):
         Database.open(f"sqlite:///{tmp_path}/empty.db", SystemClock())
 
 
