@@ -14,10 +14,11 @@ from pdfmail.model import BodyRenderer, HtmlBody, PdfReport
 from relay.actions.base import DecidedCopy, Failure, OpenMessage
 from relay.actions.refuse import HoldAction
 from relay.actions.tell import SenderTeller, ToldPassword
-from relay.core.clock import to_datetime
+from relay.core.clock import DAY, to_datetime
 from relay.core.decision import Reason
 from relay.core.documents.domains import OwnDomain
 from relay.core.errors import LeaseLostError, LetterlockError
+from relay.core.ids import new_id
 from relay.core.lifecycle import State
 from relay.core.ports import Actor
 from relay.protect.branding import LANGUAGES, make_branding
@@ -25,8 +26,11 @@ from relay.protect.passwords import PairPasswords, PasswordPlan
 from relay.protect.pdf import PdfJob, PdfTools, protect_pdf
 from relay.spool.content import VariantWriter
 from relay.spool.settle import Settlement, settle_many
-from relay.store.base import Database
+from relay.store.base import Database, Tx
+from relay.store.repositories.reply_links import ReplyLink, add_reply_link
 
+REPLY_LINK_MS = 90 * DAY
+"""How long the link of a PDF leads to its reply page."""
 _TOGETHER = 20
 """Copies queued by one transaction: bounds memory for a mail to very many partners."""
 
@@ -39,6 +43,7 @@ class Prepared:
     writer: VariantWriter
     plan: PasswordPlan
     report: PdfReport
+    reply_token: str | None
 
 
 class _Shared:
@@ -70,7 +75,7 @@ class PdfAction:
         teller: SenderTeller,
         hold: HoldAction,
         hop_for: Callable[[str], str],
-        reply_link: Callable[[DecidedCopy], str | None],
+        portal_url: str | None,
     ) -> None:
         self._database = database
         self._tenant = tenant
@@ -81,7 +86,7 @@ class PdfAction:
         self._teller = teller
         self._hold = hold
         self._hop_for = hop_for
-        self._reply_link = reply_link
+        self._portal_url = portal_url
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
@@ -129,6 +134,8 @@ class PdfAction:
         plan = self._passwords.plan(
             decision.sender or message.facts.pair_owner, one.partner, decision, message.work.message.id
         )
+        # No secret, only unguessable: the portal asks for the PDF's password behind it (sealed-mailbox 12).
+        token = new_id() if self._portal_url else None
         language = one.partner.language or own.language.value
         job = PdfJob(
             parsed=message.parsed,
@@ -143,12 +150,12 @@ class PdfAction:
             cipher=decision.cipher,
             hostname=self._hostname,
             received=to_datetime(message.work.message.received_at),
-            reply_url=self._reply_link(one),
+            reply_url=f"{self._portal_url}/r/{token}" if token else None,
             smtputf8=message.work.message.smtputf8,
             max_pages=message.organisation.limits.pdf_pages,
         )
         report = protect_pdf(job, tools, writer.write)
-        return Prepared(one, writer, plan, report)
+        return Prepared(one, writer, plan, report, token)
 
     def _limit(self, message: OpenMessage, one: DecidedCopy) -> int:
         route = message.organisation.routes.find(one.copy.normal_address)
@@ -172,11 +179,28 @@ class PdfAction:
         with self._database.transaction() as tx:
             settlements = []
             for one in prepared:
-                self._passwords.record(tx, one.plan, stored.id)
+                password_id = self._passwords.record(tx, one.plan, stored.id)
+                if one.reply_token is not None:
+                    add_reply_link(tx, self._link(tx, message, one, one.reply_token, password_id))
                 number = one.writer.finish(tx, "pdf", stored.reverse_path)
                 settlements.append(self._settlement(one, number))
             settle_many(tx, settlements, self._actor)
             self._teller.send(tx, notice)
+
+    def _link(self, tx: Tx, message: OpenMessage, one: Prepared, token: str, password_id: str) -> ReplyLink:
+        now = tx.now_ms()
+        return ReplyLink(
+            token=token,
+            tenant=self._tenant,
+            message_id=message.work.message.id,
+            copy_id=one.one.copy.id,
+            partner_id=one.plan.partner.id,
+            password_id=password_id,
+            sender=one.plan.sender,
+            header_message_id=message.parsed.message_id or "",
+            created_at=now,
+            expires_at=now + REPLY_LINK_MS,
+        )
 
     def _settlement(self, one: Prepared, number: int) -> Settlement:
         return Settlement(

@@ -255,8 +255,10 @@ def _explain(state: Path, base_port: int, *, sample_sent: bool) -> None:
         if sample_sent
         else "The gateway stands as you left it.\n"
     )
+    script = Path(sys.executable).with_name("letterlock")
+    command = script if script.exists() else f"{sys.executable} -m relay.cli.main"
     _say(
-        f"\nLetterlock demo: Example Bank, bank.example. {story}\n"
+        f"\nLetterlock demo: Example Bank, bank.example.\n{story}\n"
         f"  Open         http://{HOST}:{base_port + 4}/   every mail that left, newest first\n"
         "               1. Open the notice to Anna and copy the password.\n"
         "               2. Open the mail to Jonas, open message.pdf, type the password.\n"
@@ -264,7 +266,7 @@ def _explain(state: Path, base_port: int, *, sample_sent: bool) -> None:
         f"  As Internet  SMTP {HOST} port {base_port + 1}, to ...@bank.example\n"
         f"  Log in       submission {HOST} port {base_port + 6}, name {LOGIN_NAME}, password {LOGIN_PASSWORD}\n"
         f"  Health       http://{HOST}:{base_port + 7}/health\n"
-        f"  Look inside  letterlock --config {state / 'inside'} trace | queue list | audit verify\n"
+        f"  Look inside  {command} --config {state / 'inside'} trace | queue list | audit verify\n"
         f"  Logs         {state / 'log.jsonl'}\n"
         f"  Stop         Ctrl-C here.   Start afresh: delete {state}\n"
         "  The Reply button in the PDF leads to the portal, which comes next.\n"

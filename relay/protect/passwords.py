@@ -78,8 +78,11 @@ class PairPasswords:
         """Retire the pair's password; the next mail makes a new one and tells the sender."""
         rows.retire_pair(tx, self._tenant, sender, partner.id, actor)
 
-    def record(self, tx: Tx, plan: PasswordPlan, message_id: str) -> None:
-        """Record what is new as part of `tx`. Raises ConflictError when another mail of the pair was faster."""
+    def record(self, tx: Tx, plan: PasswordPlan, message_id: str) -> str:
+        """Record what is new as part of `tx` and return the password's id.
+
+        Raises ConflictError when another mail of the pair was faster.
+        """
         row_id = plan.row_id
         if row_id is None:
             assert plan.blob is not None
@@ -98,6 +101,7 @@ class PairPasswords:
             row_id = made.id
         if plan.tell:
             rows.mark_told(tx, self._tenant, row_id, self._actor, message_id)
+        return row_id
 
     def _context(self, sender: str, partner_id: str, version: int, message_id: str | None) -> bytes:
         if message_id is not None:

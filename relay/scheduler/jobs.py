@@ -14,6 +14,7 @@ from relay.spool.epochs import count_keys, rewrap_waiting
 from relay.spool.recovery import forget_finished, forget_seen, shred_finished, sweep_leases, sweep_orphans
 from relay.store.base import Database
 from relay.store.repositories.events import recent_events, write_anchor
+from relay.store.repositories.reply_links import forget_reply_links
 
 EPOCH_MS = DAY
 """How long an epoch's key is the one that new mail is sealed to."""
@@ -48,7 +49,9 @@ def make_jobs(
         total = 0
         while count := forget_finished(database, tenant, database.clock.now_ms() - keep):
             total += count
-        return f"messages {total}, retries {forget_seen(database)}"
+        with database.transaction() as tx:
+            links = forget_reply_links(tx, tenant, tx.now_ms() - keep)
+        return f"messages {total}, retries {forget_seen(database)}, links {links}"
 
     def anchor() -> str:
         with database.transaction() as tx:

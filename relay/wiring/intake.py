@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -119,11 +120,56 @@ class StoredLogins:
         return Login(found.name, frozenset(found.addresses))
 
 
-def run_intake(settings: Settings) -> None:
-    """Run smtpd until SIGTERM; a change of its documents ends it too, so that the supervisor starts it anew."""
-    database = open_database(settings, "smtpd")
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One of several intake processes, with its number and the listening sockets that it shares with the others."""
+
+    slot: int
+    sockets: tuple[tuple[str, int], ...]
+    """Listener's name and file number, in the listeners' order."""
+
+    @property
+    def process(self) -> str:
+        """Return the process's name, for its chain of events, its health and its log."""
+        return f"smtpd-{self.slot}"
+
+    @classmethod
+    def from_options(cls, slot: int, sockets: Sequence[str]) -> Share:
+        """Read the options `--slot 0 --socket NAME=FD ...`. Raises ConfigurationError."""
+        pairs = [text.rpartition("=") for text in sockets]
+        if not pairs or not all(name and number.isdigit() for name, _, number in pairs):
+            raise ConfigurationError("--slot", "needs --socket NAME=FD", "Start `letterlock smtpd` without it")
+        return cls(slot, tuple((name, int(number)) for name, _, number in pairs))
+
+    def to_options(self) -> tuple[str, ...]:
+        """Return the options that read back to an equal value."""
+        sockets = (f"--socket={name}={number}" for name, number in self.sockets)
+        return (f"--slot={self.slot}", *sockets)
+
+    def open_sockets(self, config: SmtpdConfig) -> list[socket.socket]:
+        """Return the sockets. Raises ConfigurationError when they belong to other listeners than the documents': these
+        have changed since the sockets were bound, and one listener's rules must not stand at another's port."""
+        opened = [socket.socket(fileno=number) for _, number in self.sockets]
+        places = [(name, one.getsockname()[1]) for (name, _), one in zip(self.sockets, opened, strict=True)]
+        wanted = [(one.name, one.port) for one in config.listeners]
+        if len(places) != len(wanted) or not all(
+            name == its_name and its_port in (0, port)
+            for (name, port), (its_name, its_port) in zip(places, wanted, strict=True)
+        ):
+            raise ConfigurationError("listeners", "were changed in this moment", "Wait for the restart")
+        for one in opened:
+            one.setblocking(False)
+        return opened
+
+
+def run_intake(settings: Settings, share: Share | None = None) -> None:
+    """Run smtpd until SIGTERM. A change of its documents ends it too, so that the supervisor starts it anew; of several
+    that share their sockets it ends the one that started them."""
+    name = "smtpd" if share is None else share.process
+    database = open_database(settings, name)
     organisation = CurrentOrganisation(database, settings.host.tenant)
     config = make_smtpd_config(settings, organisation())
+    sockets = None if share is None else share.open_sockets(config)
     wake = WakeSender(settings.run_dir, "worker")
     spool = SpoolIntake(
         database,
@@ -137,8 +183,9 @@ def run_intake(settings: Settings) -> None:
     stop = threading.Event()
 
     def ready(server: Server) -> None:
-        health.append(HealthSocket(settings.run_dir, "smtpd", lambda: _report(server, clock)))
-        threading.Thread(target=_watch, args=(organisation, stop), daemon=True).start()
+        health.append(HealthSocket(settings.run_dir, name, lambda: _report(server, clock)))
+        if share is None:
+            watch_documents(organisation, stop)
         say_ready()
 
     try:
@@ -146,6 +193,7 @@ def run_intake(settings: Settings) -> None:
             config,
             WakingIntake(spool, _LazyWake(wake.wake)),
             StoredLogins(database, settings.host.tenant),
+            sockets=sockets,
             ready=ready,
             clock=clock,
         )
@@ -165,12 +213,20 @@ def _report(server: Server, clock: Clock) -> dict[str, object]:
     return {"status": "failing" if is_failing else "ok", **asdict(stats)}
 
 
-def _watch(organisation: CurrentOrganisation, stop: threading.Event) -> None:
-    """End this process in good order when a document changed that only a new start can obey."""
-    began = [organisation().versions.get(kind, 0) for kind in _RESTART_KINDS]
+def watch_documents(organisation: CurrentOrganisation, stop: threading.Event) -> None:
+    """From now on end this process in good order when a document changes that only a new start can obey."""
+    began = _watched_versions(organisation)
+    threading.Thread(target=_watch, args=(organisation, began, stop), daemon=True).start()
+
+
+def _watched_versions(organisation: CurrentOrganisation) -> list[int]:
+    return [organisation().versions.get(kind, 0) for kind in _RESTART_KINDS]
+
+
+def _watch(organisation: CurrentOrganisation, began: list[int], stop: threading.Event) -> None:
     while not stop.wait(_WATCH_SECONDS):
         try:
-            now = [organisation().versions.get(kind, 0) for kind in _RESTART_KINDS]
+            now = _watched_versions(organisation)
         except LetterlockError:
             continue
         if now != began:

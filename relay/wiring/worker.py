@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pdfmail.html import ConfinedRenderer
 from pdfmail.passphrase import generate_password
 from pdfmail.template import TemplateCache
-from relay.actions.base import Action, DecidedCopy
+from relay.actions.base import Action
 from relay.actions.clear import PassAction
 from relay.actions.pdf import PdfAction
 from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, RejectAction
@@ -48,7 +48,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             teller=teller,
             hold=hold,
             hop_for=hop_for,
-            reply_link=_reply_link(settings),
+            portal_url=settings.portal_url,
         )
         actions: dict[Method, Action] = {
             Method.PASS: PassAction(database, tenant, actor, hop_for),
@@ -71,11 +71,3 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             )
         finally:
             database.close()
-
-
-def _reply_link(settings: Settings) -> Callable[[DecidedCopy], str | None]:
-    def reply_link(one: DecidedCopy) -> str | None:
-        # The copy's id is 128 random bits and stands for exactly one mail to one partner (sealed-mailbox 12).
-        return f"{settings.portal_url}/r/{one.copy.id}" if settings.portal_url else None
-
-    return reply_link
