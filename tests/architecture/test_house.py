@@ -84,7 +84,7 @@ class TestSetup:
     def place(self, tmp_path: Path) -> Path:
         (tmp_path / ".ci").mkdir()
         shutil.copy(ROOT / ".ci/setup", tmp_path / ".ci/setup")
-        for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml", "setup.py"):
+        for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml", "setup.py", "package-lock.json"):
             shutil.copy(ROOT / name, tmp_path / name)
         (tmp_path / "bin").mkdir()
         self.stand_in(tmp_path, "apt-get", "exit 99")
@@ -139,6 +139,8 @@ class TestSetup:
         self.stand_in(place, "pip-was-called", "exit 0")
         (scripts / "python").write_text(f'#!/bin/sh\n[ "$1" = -m ] && touch {place}/called\nexit 0\n')
         (scripts / "python").chmod(0o755)
+        (scripts / "npm").write_text("#!/bin/sh\nmkdir -p node_modules\n")
+        (scripts / "npm").chmod(0o755)
         assert self.run(place, "test").returncode == 0
         assert (place / "called").exists()
         (place / "called").unlink()

@@ -4,6 +4,10 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const [directory, file, password] = process.argv.slice(2);
+// Only drawing needs these; Node has them not, and nothing is drawn here.
+globalThis.DOMMatrix ??= class {};
+globalThis.Path2D ??= class {};
+globalThis.ImageData ??= class {};
 const pdfjs = await import(pathToFileURL(path.join(directory, 'legacy/build/pdf.mjs')));
 const data = () => new Uint8Array(fs.readFileSync(file));
 

