@@ -13,7 +13,7 @@ from relay.scheduler.main import Job
 from relay.spool.epochs import count_keys, rewrap_waiting
 from relay.spool.recovery import forget_finished, forget_seen, shred_finished, sweep_leases, sweep_orphans
 from relay.store.base import Database
-from relay.store.repositories.events import recent_events, write_anchor
+from relay.store.repositories.events import general_events, write_anchor
 from relay.store.repositories.reply_links import forget_reply_links
 
 EPOCH_MS = DAY
@@ -91,7 +91,7 @@ def turn_epochs(database: Database, keystore: KeyStore, tenant: str, actor: Acto
 
 def _known_epochs(database: Database, tenant: str) -> tuple[dict[str, int], set[str]]:
     with database.reading() as tx:
-        events = recent_events(tx, tenant, kinds=(EPOCH_BEGUN, EPOCH_DESTROYED), limit=1000)
+        events = general_events(tx, tenant, (EPOCH_BEGUN, EPOCH_DESTROYED), limit=1000)
     begun = {str(json.loads(one.detail)["epoch"]): one.at for one in reversed(events) if one.kind == EPOCH_BEGUN}
     destroyed = {str(json.loads(one.detail)["epoch"]) for one in events if one.kind == EPOCH_DESTROYED}
     return begun, destroyed

@@ -17,8 +17,7 @@ from relay.process.health import HealthSocket
 from relay.process.life import say_ready
 from relay.process.wake import WakeReceiver, WakeSender
 from relay.settings import Settings
-from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_back, release_owners
-from relay.spool.crashed import free_crashed
+from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_back, release_copies, release_owners
 from relay.spool.values import Work
 from relay.store.base import Database
 from relay.worker.child import FAILED, run_child
@@ -117,7 +116,7 @@ class Worker:
                         give_back(tx, work.copies, retry_at=tx.now_ms() + pause)
                 else:
                     # The crash stays counted; the freed lease lets the next try begin at once.
-                    free_crashed(self._database, work.copies)
+                    release_copies(self._database, work.copies)
             except LetterlockError as error:
                 _log.warning("give-back-failed", message=work.message.id, error=type(error).__name__)
                 return
