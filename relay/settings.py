@@ -56,6 +56,13 @@ class HealthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SmtpdSettings:
+    """How many processes take mail in at the listeners. Each counts connections, rates and failed logins for itself."""
+
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """Size of the worker's pool and the limits of one job."""
 
@@ -84,6 +91,7 @@ class Settings:
     keys: KeySettings
     tls: TlsSettings | None
     health: HealthSettings
+    smtpd: SmtpdSettings
     worker: WorkerSettings
     deliver: DeliverSettings
     log_level: str
@@ -251,6 +259,9 @@ def load_settings(path: Path) -> Settings:
     health = top.table("health")
     health_settings = HealthSettings(str(health.text("host", "127.0.0.1")), health.number("port", 0, 0, 65535))
     health.finish()
+    smtpd = top.table("smtpd")
+    smtpd_settings = SmtpdSettings(smtpd.number("processes", max(1, min(2, os.cpu_count() or 1)), 1, 64))
+    smtpd.finish()
     worker = top.table("worker")
     worker_settings = WorkerSettings(
         worker.number("processes", max(1, min(8, os.cpu_count() or 1)), 1, 256),
@@ -282,6 +293,7 @@ def load_settings(path: Path) -> Settings:
         keys=KeySettings(key_dir, pin_file, public_file),
         tls=tls,
         health=health_settings,
+        smtpd=smtpd_settings,
         worker=worker_settings,
         deliver=deliver_settings,
         log_level=level,

@@ -24,7 +24,13 @@ def add(nouns: Any) -> None:
     serve.set_defaults(run=run_serve)
     for name, run in _PROCESSES.items():
         parser = nouns.add_parser(name, help=f"run the process {name} alone (a unit of its own in production)")
-        parser.set_defaults(run=functools.partial(_run_process, name, run))
+        if run is not None:
+            parser.set_defaults(run=functools.partial(_run_process, name, run))
+        else:
+            # Only smtpd itself uses these, for the processes that share its sockets.
+            parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
+            parser.add_argument("--socket", action="append", default=[], help=argparse.SUPPRESS)
+            parser.set_defaults(run=_run_smtpd)
 
 
 def _run_process(name: str, run: Callable[[Settings], None], options: argparse.Namespace) -> int:
@@ -55,10 +61,25 @@ def _run_keyd(settings: Settings) -> None:
         health.close()
 
 
-def _run_smtpd(settings: Settings) -> None:
+def _run_smtpd(options: argparse.Namespace) -> int:
+    die_with_parent()
+    settings = read_settings(options)
+    if options.slot is not None:
+        from relay.wiring.intake import Share, run_intake
+
+        share = Share.from_options(options.slot, options.socket)
+        configure_logging(share.process, settings.log_level)
+        run_intake(settings, share)
+        return 0
+    configure_logging("smtpd", settings.log_level)
+    if settings.smtpd.processes > 1:
+        from relay.wiring.intake_group import run_intake_group
+
+        return run_intake_group(settings)
     from relay.wiring.intake import run_intake
 
     run_intake(settings)
+    return 0
 
 
 def _run_worker(settings: Settings) -> None:
@@ -85,9 +106,9 @@ def _run_scheduler(settings: Settings) -> None:
     run_timed_jobs(settings, stop_on_signals())
 
 
-_PROCESSES: dict[str, Callable[[Settings], None]] = {
+_PROCESSES: dict[str, Callable[[Settings], None] | None] = {
     "keyd": _run_keyd,
-    "smtpd": _run_smtpd,
+    "smtpd": None,
     "worker": _run_worker,
     "deliver": _run_deliver,
     "scheduler": _run_scheduler,

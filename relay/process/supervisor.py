@@ -1,4 +1,5 @@
 """The supervisor: starts the first process, then the others, restarts what dies with back-off, stops in reverse order.
+Processes that are alike (`together`) start at once and stop at once.
 
 A process that leaves with EX_CONFIG (78) or EX_UNAVAILABLE (69) before it was ready cannot be helped by a restart:
 everything stops and its own words, already on stderr, are the explanation.
@@ -22,6 +23,7 @@ from relay.process.life import READY_FD
 
 _log = Log("supervisor")
 _HOPELESS = frozenset({69, 77, 78})
+WATCH_SECONDS = 0.2
 _STABLE_SECONDS = 60.0
 _MAX_BACKOFF = 60.0
 
@@ -63,12 +65,17 @@ class Supervisor:
     environment: Mapping[str, str] = field(default_factory=dict)
     error_log: TextIO | None = None
     """Where the processes' stderr goes; None keeps this process's own."""
+    pass_fds: Sequence[int] = ()
+    """Open files that every process inherits under their numbers: listening sockets."""
+    together: bool = False
+    """All are alike: none waits for another, neither at the start nor at the stop."""
     _running: list[_Running] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the first, wait for its word, then start the others at once. Raises StartError after stopping all."""
         self._running = [_Running(spec) for spec in self.specs]
-        for group in (self._running[:1], self._running[1:]):
+        first = len(self._running) if self.together else 1
+        for group in (self._running[:first], self._running[first:]):
             pipes = [self._spawn(entry) for entry in group]
             codes = [self._await_ready(entry, pipe) for entry, pipe in zip(group, pipes, strict=True)]
             for entry, code in zip(group, codes, strict=True):
@@ -84,7 +91,7 @@ class Supervisor:
         entry.process = subprocess.Popen(
             entry.spec.command,
             env=environment,
-            pass_fds=(writing,),
+            pass_fds=(writing, *self.pass_fds),
             stdin=subprocess.DEVNULL,
             stderr=self.error_log,
             start_new_session=True,
@@ -114,12 +121,16 @@ class Supervisor:
 
     def run(self, stop: threading.Event) -> int:
         """Watch until the event is set, then stop all. Return the exit code for the supervisor itself."""
-        while not stop.wait(0.2):
-            now = time.monotonic()
-            for entry in self._running:
-                self._watch(entry, now)
+        while not stop.wait(WATCH_SECONDS):
+            self.watch()
         self.stop()
         return 0
+
+    def watch(self) -> None:
+        """Look at each process once: start again what died and whose time has come. Call every WATCH_SECONDS."""
+        now = time.monotonic()
+        for entry in self._running:
+            self._watch(entry, now)
 
     def _watch(self, entry: _Running, now: float) -> None:
         if entry.process is not None:
@@ -145,14 +156,19 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop in reverse order of start: SIGTERM, then SIGKILL after each one's time."""
+        if self.together:
+            for entry in self._running:
+                _ask_to_stop(entry)
+        began = time.monotonic()
         for entry in reversed(self._running):
             process = entry.process
             if process is None:
                 continue
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+            if not self.together:
+                began = time.monotonic()
+                _ask_to_stop(entry)
             try:
-                process.wait(entry.spec.stop_seconds)
+                process.wait(max(began + entry.spec.stop_seconds - time.monotonic(), 0.0))
             except subprocess.TimeoutExpired:
                 _log.error("process-killed", name=entry.spec.name)
                 process.kill()
@@ -168,3 +184,9 @@ class Supervisor:
             }
             for entry in self._running
         }
+
+
+def _ask_to_stop(entry: _Running) -> None:
+    if entry.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            entry.process.send_signal(signal.SIGTERM)

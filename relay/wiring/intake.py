@@ -156,6 +156,8 @@ class Share:
             name == its_name and its_port in (0, port)
             for (name, port), (its_name, its_port) in zip(places, wanted, strict=True)
         ):
+            for one in opened:
+                one.close()
             raise ConfigurationError("listeners", "were changed in this moment", "Wait for the restart")
         for one in opened:
             one.setblocking(False)
