@@ -36,6 +36,7 @@ _PIECE = 64 * 1024
 _SEND_SECONDS = 10
 _MAX_SOCKET_PATH = 107  # sun_path of unix(7)
 _STOP_SECONDS = 10.0
+_LOOK_SECONDS = 2.0
 
 
 def socket_path(socket_dir: Path, role: Role) -> Path:
@@ -109,6 +110,10 @@ class Keyd:
             thread.join(_STOP_SECONDS)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._listeners.clear()
+
+    def has_lost_sockets(self) -> bool:
+        """Tell whether somebody removed a socket: nobody could reach this process any more."""
+        return not all(socket_path(self._config.socket_dir, role).exists() for role in self._listeners)
 
     def _accept(self, role: Role, listener: socket.socket) -> None:
         while True:
@@ -221,7 +226,9 @@ def run_keyd(config: KeydConfig, clock: Clock, stop: threading.Event, on_ready: 
             try:
                 log.info("keyd-ready", epochs=len(token.epochs()))
                 on_ready()
-                stop.wait()
+                while not stop.wait(_LOOK_SECONDS):
+                    if keyd.has_lost_sockets():
+                        raise KeyStoreError(f"{config.socket_dir}: the sockets were removed; a new start makes them")
             finally:
                 keyd.stop()
     log.info("keyd-stopped")

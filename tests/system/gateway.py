@@ -40,7 +40,7 @@ class Left:
     @property
     def message(self) -> EmailMessage:
         """The mail, parsed by Python's own parser."""
-        return email.message_from_bytes(self.raw, policy=email.policy.default)  # type: ignore[return-value]
+        return email.message_from_bytes(self.raw, policy=email.policy.default)
 
     @property
     def pdf(self) -> bytes:
@@ -143,7 +143,8 @@ class Gateway:
                 except OSError:
                     continue
                 parents[int(entry.name)] = int(fields[1])
-        found, frontier = [], {self.process.pid}
+        found: list[int] = []
+        frontier = {self.process.pid}
         while frontier:
             frontier = {pid for pid, parent in parents.items() if parent in frontier and pid not in found}
             found.extend(frontier)
