@@ -28,7 +28,7 @@ def add(nouns: Any) -> None:
             parser.set_defaults(run=functools.partial(_run_process, name, run))
         else:
             # Only smtpd itself uses these, for the processes that share its sockets.
-            parser.add_argument("--slot", type=int, help=argparse.SUPPRESS)
+            parser.add_argument("--slot", help=argparse.SUPPRESS)
             parser.add_argument("--socket", action="append", default=[], help=argparse.SUPPRESS)
             parser.set_defaults(run=_run_smtpd)
 

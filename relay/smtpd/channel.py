@@ -71,13 +71,13 @@ class Channel(SMTP):
         """Begin. Not called a second time for TLS."""
         self.client_ip, _ = _read_endpoint(transport.get_extra_info("peername"))
         self.local_ip, self.local_port = _read_endpoint(transport.get_extra_info("sockname"))
-        self._service.channels.add(self)
+        self._service.add_channel(self)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the reader; the handler sees EOF or the error when it reads next, and a running commit sees nothing."""
         self._is_lost = True
-        self._service.channels.discard(self)
+        self._service.remove_channel(self)
         if self._timeout_handle is not None:
             self._timeout_handle.cancel()
             self._timeout_handle = None

@@ -21,6 +21,7 @@ from relay.core.clock import Clock, SystemClock
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Intake
 from relay.log import Log
+from relay.smtpd.acceptor import LoadBoard, SharedAcceptor
 from relay.smtpd.channel import Channel
 from relay.smtpd.config import ListenerConfig, SmtpdConfig
 from relay.smtpd.logins import Logins
@@ -97,12 +98,21 @@ class Server:
     """A running intake."""
 
     def __init__(
-        self, config: SmtpdConfig, intake: Intake, logins: Logins, *, clock: Clock | None = None, names: Names | None
+        self,
+        config: SmtpdConfig,
+        intake: Intake,
+        logins: Logins,
+        *,
+        clock: Clock | None = None,
+        names: Names | None,
+        board: LoadBoard | None = None,
     ) -> None:
+        """With `board` the sockets are shared with other processes, and connections are spread among them."""
         self._config = config
-        self._service = make_service(config, intake, logins, clock or SystemClock())
+        self._service = make_service(config, intake, logins, clock or SystemClock(), board)
         self._names = names or DnsNames(config.limits.dns_timeout)
         self._servers: list[asyncio.Server] = []
+        self._acceptors: list[SharedAcceptor] = []
         self._endpoints: list[Endpoint] = []
         self.addresses: list[tuple[str, int]] = []
         """Where the listeners really are, in their order."""
@@ -128,8 +138,11 @@ class Server:
             endpoint = make_endpoint(self._config, listener, self._names, context)
             self._endpoints.append(endpoint)
             factory = functools.partial(Channel, self._service, endpoint)
-            self._servers.append(await loop.create_server(factory, sock=sock, backlog=_BACKLOG))
             host, port = sock.getsockname()[:2]
+            if self._service.board is None:
+                self._servers.append(await loop.create_server(factory, sock=sock, backlog=_BACKLOG))
+            else:
+                self._acceptors.append(SharedAcceptor(sock, factory, self._service.board))
             self.addresses.append((host, port))
             _log.info("listening", listener=listener.name, host=host, port=port, side=listener.side.value)
 
@@ -139,6 +152,8 @@ class Server:
         service.stats.stopping = True
         for server in self._servers:
             server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for channel in list(service.channels):
             channel.begin_stop()
         if not await self._drained(limits.stop_grace):
@@ -174,12 +189,13 @@ async def serve(  # noqa: PLR0917 - one argument for each thing a caller chooses
     *,
     clock: Clock | None = None,
     names: Names | None = None,
+    board: LoadBoard | None = None,
 ) -> None:
     """Serve until `stop` is set, then stop gracefully. `ready` is called once all listeners accept.
 
     Raises ConfigurationError before anything is accepted.
     """
-    server = Server(config, intake, logins, clock=clock, names=names)
+    server = Server(config, intake, logins, clock=clock, names=names, board=board)
     await server.start(sockets)
     try:
         if ready is not None:
@@ -197,6 +213,7 @@ def run(
     sockets: Sequence[socket.socket] | None = None,
     ready: Callable[[Server], None] | None = None,
     clock: Clock | None = None,
+    board: LoadBoard | None = None,
 ) -> None:
     """Serve in this process until SIGTERM or SIGINT, on uvloop where it is installed. Raises ConfigurationError."""
 
@@ -205,7 +222,7 @@ def run(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await serve(config, intake, logins, stop, sockets, ready, clock=clock)
+        await serve(config, intake, logins, stop, sockets, ready, clock=clock, board=board)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_main())

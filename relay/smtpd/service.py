@@ -11,6 +11,7 @@ from relay.core.clock import Clock
 from relay.core.errors import LetterlockError
 from relay.core.ports import Intake
 from relay.log import Log
+from relay.smtpd.acceptor import LoadBoard
 from relay.smtpd.admission import Admission
 from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
 from relay.smtpd.content import CommitKeeper
@@ -66,9 +67,25 @@ class Service:
     failed_logins: WindowCounter
     login_slots: asyncio.Semaphore
     channels: set[Channel] = field(default_factory=set)
+    board: LoadBoard | None = None
+    """Where several processes on the same sockets tell each other how much they have open."""
+
+    def add_channel(self, channel: Channel) -> None:
+        """Note an open connection."""
+        self.channels.add(channel)
+        if self.board is not None:
+            self.board.tell(len(self.channels))
+
+    def remove_channel(self, channel: Channel) -> None:
+        """Note that a connection has ended."""
+        self.channels.discard(channel)
+        if self.board is not None:
+            self.board.tell(len(self.channels))
 
 
-def make_service(config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clock) -> Service:
+def make_service(
+    config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clock, board: LoadBoard | None = None
+) -> Service:
     """Put the shared things together from the configuration."""
     limits = config.limits
     return Service(
@@ -81,6 +98,7 @@ def make_service(config: SmtpdConfig, intake: Intake, logins: Logins, clock: Clo
         failed_clients=WindowCounter(limits.auth_window),
         failed_logins=WindowCounter(limits.auth_window),
         login_slots=asyncio.Semaphore(limits.auth_parallel),
+        board=board,
     )
 
 

@@ -27,6 +27,7 @@ from relay.process.health import HealthSocket
 from relay.process.life import say_ready
 from relay.process.wake import WakeSender
 from relay.settings import Settings
+from relay.smtpd.acceptor import LoadBoard
 from relay.smtpd.config import LimitsConfig, ListenerConfig, SmtpdConfig
 from relay.smtpd.logins import Login
 from relay.smtpd.server import Server, run
@@ -127,6 +128,10 @@ class Share:
     slot: int
     sockets: tuple[tuple[str, int], ...]
     """Listener's name and file number, in the listeners' order."""
+    board: int
+    """File number of the shared memory in which each says how much it has open."""
+    slots: int
+    """How many they are."""
 
     @property
     def process(self) -> str:
@@ -134,17 +139,20 @@ class Share:
         return f"smtpd-{self.slot}"
 
     @classmethod
-    def from_options(cls, slot: int, sockets: Sequence[str]) -> Share:
-        """Read the options `--slot 0 --socket NAME=FD ...`. Raises ConfigurationError."""
+    def from_options(cls, slot: str, sockets: Sequence[str]) -> Share:
+        """Read the options `--slot SLOT:SLOTS:FD --socket NAME=FD ...`. Raises ConfigurationError."""
         pairs = [text.rpartition("=") for text in sockets]
-        if not pairs or not all(name and number.isdigit() for name, _, number in pairs):
-            raise ConfigurationError("--slot", "needs --socket NAME=FD", "Start `letterlock smtpd` without it")
-        return cls(slot, tuple((name, int(number)) for name, _, number in pairs))
+        numbers = slot.split(":")
+        is_good = len(numbers) == 3 and all(one.isdecimal() for one in numbers)
+        if not is_good or not pairs or not all(name and number.isdecimal() for name, _, number in pairs):
+            raise ConfigurationError("--slot", "is for smtpd's own use", "Start `letterlock smtpd` without it")
+        mine, slots, board = (int(one) for one in numbers)
+        return cls(mine, tuple((name, int(number)) for name, _, number in pairs), board, slots)
 
     def to_options(self) -> tuple[str, ...]:
         """Return the options that read back to an equal value."""
         sockets = (f"--socket={name}={number}" for name, number in self.sockets)
-        return (f"--slot={self.slot}", *sockets)
+        return (f"--slot={self.slot}:{self.slots}:{self.board}", *sockets)
 
     def open_sockets(self, config: SmtpdConfig) -> list[socket.socket]:
         """Return the sockets. Raises ConfigurationError when they belong to other listeners than the documents': these
@@ -172,6 +180,7 @@ def run_intake(settings: Settings, share: Share | None = None) -> None:
     organisation = CurrentOrganisation(database, settings.host.tenant)
     config = make_smtpd_config(settings, organisation())
     sockets = None if share is None else share.open_sockets(config)
+    board = None if share is None else LoadBoard(share.board, share.slots, share.slot)
     wake = WakeSender(settings.run_dir, "worker")
     spool = SpoolIntake(
         database,
@@ -198,12 +207,15 @@ def run_intake(settings: Settings, share: Share | None = None) -> None:
             sockets=sockets,
             ready=ready,
             clock=clock,
+            board=board,
         )
     finally:
         stop.set()
         spool.close()
         for one in health:
             one.close()
+        if board is not None:
+            board.close()
         wake.close()
         database.close()
 

@@ -7,6 +7,7 @@ Must not: accept a connection, write to the database (each process has a chain o
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from relay.process.health import HealthSocket, ask_health
 from relay.process.life import say_ready, stop_on_signals
 from relay.process.supervisor import WATCH_SECONDS, ProcessSpec, StartError, Supervisor
 from relay.settings import Settings
+from relay.smtpd.acceptor import make_board
 from relay.smtpd.server import bind_listeners
 from relay.wiring import open_database
 from relay.wiring.intake import Share, make_smtpd_config, watch_documents
@@ -34,11 +36,13 @@ def run_intake_group(settings: Settings) -> int:
         watch_documents(organisation, stop)
         sockets = bind_listeners(config)
         pairs = tuple((one.name, sock.fileno()) for one, sock in zip(config.listeners, sockets, strict=True))
-        shares = [Share(slot, pairs) for slot in range(settings.smtpd.processes)]
+        count = settings.smtpd.processes
+        board = make_board(count)
+        shares = [Share(slot, pairs, board, count) for slot in range(count)]
         command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "smtpd")
         supervisor = Supervisor(
             [ProcessSpec(one.process, (*command, *one.to_options()), stop_seconds=_STOP_SECONDS) for one in shares],
-            pass_fds=[number for _, number in pairs],
+            pass_fds=[board, *(number for _, number in pairs)],
             together=True,
         )
         names = [one.process for one in shares]
@@ -58,6 +62,7 @@ def run_intake_group(settings: Settings) -> int:
             for sock in sockets:
                 sock.close()
             supervisor.stop()
+            os.close(board)
             stop.set()
             health.close()
     finally:

@@ -31,20 +31,26 @@ def config(*listeners: tuple[str, int]) -> SmtpdConfig:
 
 
 def share_of(sock: socket.socket, name: str = "inside") -> Share:
-    return Share(1, ((name, sock.dup().detach()),))
+    return Share(1, ((name, sock.dup().detach()),), 9, 2)
 
 
 def test_options_read_back() -> None:
-    share = Share(1, (("inside", 5), ("out=side", 6)))
-    options = share.to_options()
-    assert options[0] == "--slot=1"
-    assert Share.from_options(1, [text.removeprefix("--socket=") for text in options[1:]]) == share
+    share = Share(1, (("inside", 5), ("out=side", 6)), 9, 2)
+    slot, *sockets = share.to_options()
+    assert slot == "--slot=1:2:9"
+    assert Share.from_options("1:2:9", [text.removeprefix("--socket=") for text in sockets]) == share
 
 
 @pytest.mark.parametrize("sockets", [[], ["inside"], ["=5"], ["inside="], ["inside=x"]])
 def test_bad_options_are_refused(sockets: list[str]) -> None:
     with pytest.raises(ConfigurationError):
-        Share.from_options(0, sockets)
+        Share.from_options("0:2:9", sockets)
+
+
+@pytest.mark.parametrize("slot", ["", "1", "1:2", "1:2:x", "1:2:3:4"])
+def test_a_bad_slot_is_refused(slot: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Share.from_options(slot, ["inside=5"])
 
 
 @pytest.mark.parametrize("port_known", [True, False])
