@@ -28,6 +28,7 @@ class Admission:
         self._listener = listener
         self._names = names
         self._own_domains = config.own_domains
+        self._is_recipient = config.is_recipient if listener.side is Side.OUTSIDE else None
         self._postmaster = config.postmaster_address
         # RFC 5321 4.5.1: the postmaster of every name we go by.
         self._own_names = config.own_domains | {config.hostname.lower()}
@@ -68,8 +69,14 @@ class Admission:
         """Return the recipient as it goes into the envelope. Raises RefusalError."""
         if command.is_bare_postmaster:
             return Recipient(self._postmaster, command.notify, command.orcpt)
-        domain = domain_of(_normal(command.forward_path, replies.BAD_RECIPIENT))
-        if domain not in self._own_domains and not self._is_our_postmaster(command.forward_path, domain):
+        address = _normal(command.forward_path, replies.BAD_RECIPIENT)
+        domain = domain_of(address)
+        if self._is_our_postmaster(command.forward_path, domain):
+            pass  # RFC 5321 4.5.1: taken whatever else exists
+        elif domain in self._own_domains:
+            if self._is_recipient is not None and not self._is_recipient(address):
+                raise RefusalError(replies.RECIPIENT_UNKNOWN)
+        else:
             if self._listener.side is Side.OUTSIDE:
                 raise RefusalError(replies.RELAYING_DENIED)
             if self._listener.verify_recipient_dns and not domain.startswith("["):

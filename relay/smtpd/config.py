@@ -8,6 +8,7 @@ Sources: RFC 5321 4.5.3 (sizes, time-outs), RFC 6409 (submission), RFC 3207 (STA
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class LimitsConfig:
     """Limits in octets and seconds; a count of 0 means no limit where it says so.
 
     A listener may have its own. `connections` then holds for it as well as the process's for all; logins, DNS and the
-    stop go by the process's alone.
+    stop go by the process's alone. Where several processes share the listeners each of them counts for itself.
     """
 
     message_octets: int = 50 * 1024 * 1024
@@ -125,6 +126,9 @@ class SmtpdConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     postmaster: str = ""
     """Where `RCPT TO:<postmaster>` goes (RFC 5321 4.5.1); empty means postmaster at the host name."""
+    is_recipient: Callable[[str], bool] | None = None
+    """Tells whether an address of an own domain, in normal form, exists; OUTSIDE listeners refuse the others. None: all
+    exist. Cheap, never blocks."""
 
     def __post_init__(self) -> None:
         try:

@@ -15,8 +15,11 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from relay.core.clock import MINUTE, Clock
+from relay.core.documents.domains import DomainsDocument
+from relay.core.documents.limits import ListenerLimits
 from relay.core.documents.listeners import Listener, ListenerTls
 from relay.core.documents.organisation import Organisation
+from relay.core.documents.patterns import PatternSet
 from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import ConfigurationError, LetterlockError
 from relay.core.ports import IncomingMessage, Intake
@@ -270,6 +273,7 @@ def make_smtpd_config(settings: Settings, organisation: Organisation) -> SmtpdCo
             loopback_demo=one.auth_without_tls,
             verify_client_dns=one.check_client_dns,
             verify_recipient_dns=one.check_recipient_dns,
+            limits=_listener_limits(one.limits, organisation),
             rules=one.connection_rules,
         )
 
@@ -277,21 +281,40 @@ def make_smtpd_config(settings: Settings, organisation: Organisation) -> SmtpdCo
         hostname=settings.host.hostname,
         listeners=tuple(listener(one) for one in organisation.listeners.listeners),
         own_domains=organisation.domains.names(),
-        limits=_smtpd_limits(organisation),
+        limits=_process_limits(organisation),
+        is_recipient=_make_is_recipient(organisation.domains),
         postmaster=organisation.domains.domains[0].postmaster_address(),
     )
 
 
-def _smtpd_limits(organisation: Organisation) -> LimitsConfig:
+def _listener_limits(limits: ListenerLimits, organisation: Organisation) -> LimitsConfig:
+    return LimitsConfig(
+        message_octets=limits.message_octets,
+        recipients=limits.recipients,
+        connections=limits.connections,
+        connections_per_client=limits.connections_per_client,
+        messages_per_client_minute=limits.messages_per_client_per_minute,
+        command_timeout=limits.command_seconds,
+        chunk_timeout=limits.chunk_seconds,
+        commit_timeout=limits.commit_seconds,
+        received_fields=organisation.limits.received_fields,
+    )
+
+
+def _process_limits(organisation: Organisation) -> LimitsConfig:
+    """Return what holds for all listeners together; the largest message also sizes the spool's reserve."""
     limits = [one.limits for one in organisation.listeners.listeners]
     return LimitsConfig(
         message_octets=max(one.message_octets for one in limits),
-        recipients=max(one.recipients for one in limits),
-        connections=max(one.connections for one in limits),
-        connections_per_client=max(one.connections_per_client for one in limits),
-        messages_per_client_minute=max(one.messages_per_client_per_minute for one in limits),
-        command_timeout=max(one.command_seconds for one in limits),
-        chunk_timeout=max(one.chunk_seconds for one in limits),
-        commit_timeout=max(one.commit_seconds for one in limits),
-        received_fields=organisation.limits.received_fields,
+        connections=sum(one.connections for one in limits),
     )
+
+
+def _make_is_recipient(domains: DomainsDocument) -> Callable[[str], bool]:
+    patterns = {own.name: PatternSet(own.recipients) for own in domains.domains}
+
+    def is_recipient(address: str) -> bool:
+        known = patterns.get(address.rpartition("@")[2])
+        return known is not None and known.matches(address)
+
+    return is_recipient

@@ -188,6 +188,7 @@ async def running(
     own_domains: frozenset[str] = frozenset({"bank.example"}),
     host: str = "127.0.0.1",
     postmaster: str = "",
+    is_recipient: Callable[[str], bool] | None = None,
     **listener: Any,
 ) -> AsyncIterator[Running]:
     """Serve one listener on a free port and stop it at the end."""
@@ -199,6 +200,7 @@ async def running(
         own_domains,
         limits or FAST,
         postmaster,
+        is_recipient,
     )
     clock = ManualClock()
     intake = intake or MemoryIntake()

@@ -43,6 +43,35 @@ async def test_outside_takes_mail_for_own_domains_only(path: str, code: int, sta
         assert (reply.code, reply.status) == (code, status)
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "status"),
+    [
+        ("alice@bank.example", 250, "2.1.5"),
+        ("Alice@BANK.example", 250, "2.1.5"),
+        ("alice@xn--mller-kva.example", 550, "5.1.1"),
+        ("ben@bank.example", 550, "5.1.1"),
+        ("alice.x@bank.example", 550, "5.1.1"),
+        ("postmaster", 250, "2.1.5"),
+        ("POSTMASTER@bank.example", 250, "2.1.5"),
+        ("alice@partner.example", 550, "5.7.1"),
+    ],
+)
+@in_loop
+async def test_outside_takes_mail_for_existing_recipients_only(path: str, code: int, status: str) -> None:
+    own = frozenset({"bank.example", "müller.example"})
+    async with running(side=Side.OUTSIDE, own_domains=own, is_recipient={"alice@bank.example"}.__contains__) as run:
+        client = await run.connect()
+        reply = await client.say("MAIL FROM:<bob@partner.example>", f"RCPT TO:<{path}>")
+        assert (reply.code, reply.status) == (code, status)
+
+
+@in_loop
+async def test_inside_may_write_to_whom_the_list_does_not_know() -> None:
+    async with running(is_recipient=lambda _address: False) as run:
+        client = await run.connect()
+        assert (await client.say("MAIL FROM:<alice@bank.example>", "RCPT TO:<new@bank.example>")).code == 250
+
+
 @in_loop
 async def test_inside_relays_to_anywhere() -> None:
     async with running() as run:
