@@ -121,6 +121,7 @@ def run_show(options: argparse.Namespace) -> int:
 def run_operation(options: argparse.Namespace) -> int:
     """Do one operation on copies, or on all copies of a message."""
     from relay.spool import operations
+    from relay.spool.errors import LifecycleError
 
     actor = terminal_actor()
     calls: dict[str, Callable[[Database, str, Sequence[str], Actor], int]] = {
@@ -133,7 +134,11 @@ def run_operation(options: argparse.Namespace) -> int:
     }
     with open_inside(options) as (settings, database):
         ids = [copy_id for one in options.id for copy_id in _copy_ids(database, settings.host.tenant, one)]
-        count = calls[options.operation](database, settings.host.tenant, ids, actor)
+        try:
+            count = calls[options.operation](database, settings.host.tenant, ids, actor)
+        except LifecycleError as error:
+            # No later try would change it, so not the exit code that asks for one.
+            raise CommandError(str(error), EX_DATAERR) from error
     sys.stdout.write(f"{options.operation}: {count} {'copy' if count == 1 else 'copies'}\n")
     return 0
 
