@@ -10,8 +10,13 @@ _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 
 
 def new_id() -> str:
-    """Return a new id of 128 random bits, 22 characters."""
-    return base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode("ascii")
+    """Return a new id of 16 random octets, 22 characters, the first no hyphen.
+
+    A person types ids at a terminal, where a word that begins with a hyphen is an option. One draw of 64 is thrown away.
+    """
+    while (text := base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode("ascii")).startswith("-"):
+        continue
+    return text
 
 
 def is_id(untrusted_text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import email.policy
 import json
+import os
 import re
 import shutil
 import smtplib
@@ -169,6 +170,41 @@ def test_held_by_rule_then_released_as_pdf(gateway: Gateway, tmp_path: Path) -> 
     trace = gateway.cli("trace", message_id)
     assert "reason=operator" in trace
     assert "operator:" in trace
+
+
+def test_too_large_for_a_partner_is_held_and_a_person_may_send_it_all_the_same(gateway: Gateway) -> None:
+    to = "small@partner.example"
+    gateway.cli("partner", "set", to, "--size-limit", "100000")
+    mail = write_mail(to, "Large")
+    mail.add_attachment(os.urandom(200_000), maintype="application", subtype="x", filename="large.bin")
+    message_id = held(gateway, mail, to)
+    gateway.cli("queue", "release", message_id, "--as", "pdf")
+    left = gateway.wait(lambda all_left: bool(outside(all_left, to)))
+    assert len(outside(left, to)[0].pdf) > 200_000
+
+
+def test_two_reasons_are_told_in_two_notices(gateway: Gateway) -> None:
+    """Each notice names only those to whom its reason holds."""
+    small, program_to = "small.two@partner.example", "odd@refused-programs.example"
+    gateway.cli("partner", "set", small, "--size-limit", "100000")
+    rule = {
+        "id": "no-files-there",
+        "when": {"recipient_domain": ["refused-programs.example"]},
+        "then": [{"action": "hold", "text": "No files go there."}],
+    }
+    gateway.put("policy", lambda document: document["rules"].insert(0, rule))
+    time.sleep(2)
+    mail = write_mail(small, "Two")
+    mail.add_attachment(os.urandom(200_000), maintype="application", subtype="x", filename="large.bin")
+    message_id = gateway.send(mail, ANNA, small, program_to)
+    copies = gateway.wait_settled(message_id)[message_id]
+    assert {copy.state for copy in copies} == {"held"}
+    notices = wait_told(gateway, ANNA, message_id, 2)
+    shown = [one.message.get_body(("plain",)).get_content() for one in notices]  # type: ignore[union-attr]
+    (about_program,) = [text for text in shown if "No files go there." in text]
+    (about_small,) = [text for text in shown if "100000" in text]
+    assert (small in about_program, program_to in about_program) == (False, True)
+    assert (small in about_small, program_to in about_small) == (True, False)
 
 
 def test_drop_ends_a_held_mail_and_shreds_it(gateway: Gateway) -> None:
