@@ -12,7 +12,7 @@ _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 def new_id() -> str:
     """Return a new id of 16 random octets, 22 characters, the first no hyphen.
 
-    A person types ids at a terminal, where a word that begins with a hyphen is an option. One draw of 64 is thrown away.
+    A person types ids at a terminal, where a word that begins with a hyphen is an option. One draw of 64 is lost.
     """
     while (text := base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode("ascii")).startswith("-"):
         continue
