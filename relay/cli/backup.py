@@ -68,8 +68,11 @@ def _files(settings: Settings) -> list[Path]:
     if settings.tls is not None:
         files += [settings.tls.certificate, settings.tls.key]
     files += token_backup_files(settings.keys.directory)
+    # Passwords of next hops and of the database lie beside the PIN.
+    files += sorted(path for path in (settings.path.parent / "secrets").glob("*") if path.is_file())
     audit = settings.state_dir / "keyd-audit"
     files += sorted(path for path in audit.glob("*") if path.is_file())
+    files = list(dict.fromkeys(files))
     base = settings.path.parent
     outside = [path for path in files if not path.is_relative_to(base)]
     if outside:

@@ -6,11 +6,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relay.cli.exits import EX_DATAERR, EX_NOINPUT, CommandError
 from relay.cli.options import open_inside, terminal_actor
 from relay.core.clock import to_datetime
+
+if TYPE_CHECKING:
+    from relay.core.documents.organisation import Organisation
+    from relay.settings import Settings
 
 
 def add(nouns: Any) -> None:
@@ -70,7 +74,7 @@ def run_put(options: argparse.Namespace) -> int:
         draft = add_draft(tx, tenant, options.kind, text, terminal_actor())
         documents = {**active_documents(tx, tenant), options.kind: draft}
         # Raises for what is wrong in it or does not fit the others; then nothing is stored.
-        _compile(load_organisation(documents))
+        _check(settings, load_organisation(documents))
         del value
         if not options.draft:
             activate(tx, tenant, options.kind, draft.version, terminal_actor())
@@ -79,10 +83,13 @@ def run_put(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compile(organisation: Any) -> None:
+def _check(settings: Settings, organisation: Organisation) -> None:
+    """Ask those who will have to obey whether they can; nothing becomes active that smtpd could not start with."""
     from relay.policy.ruleset import compile_ruleset
+    from relay.wiring.intake import make_smtpd_config
 
     compile_ruleset(organisation)
+    make_smtpd_config(settings, organisation)
 
 
 def run_activate(options: argparse.Namespace) -> int:
@@ -93,7 +100,7 @@ def run_activate(options: argparse.Namespace) -> int:
     with open_inside(options) as (settings, database), database.transaction() as tx:
         tenant = settings.host.tenant
         document = activate(tx, tenant, options.kind, options.version, terminal_actor())
-        _compile(load_organisation(active_documents(tx, tenant)))
+        _check(settings, load_organisation(active_documents(tx, tenant)))
     sys.stdout.write(f"{options.kind} version {document.version} is active\n")
     return 0
 

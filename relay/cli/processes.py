@@ -53,6 +53,8 @@ def _run_keyd(settings: Settings) -> None:
         public_file=settings.keys.public_file,
         socket_dir=keyd_socket(settings, "worker").parent,
         audit_dir=settings.state_dir / "keyd-audit",
+        # Each worker child and each thread of deliver may keep one, and a new child comes before the old one's is gone.
+        connections=max(16, 2 * max(settings.worker.processes, settings.deliver.connections)),
     )
     health = HealthSocket(settings.run_dir, "keyd", lambda: {"status": "ok"})
     try:

@@ -18,6 +18,7 @@ from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailCon
 from pdfmail.template import TemplateCache
 from pdfmail.write import WARNING_BOXES, WARNING_TRUNCATED, write_pdf
 from relay.core.errors import ProtectionError, StorageError
+from relay.log import Log
 from relay.message.addresses import Mailbox
 from relay.message.compose import CarrierMail, write_carrier
 from relay.message.eml import full_message_eml, message_eml
@@ -26,6 +27,7 @@ from relay.message.texts import MailTexts
 from relay.protect.branding import Branding
 from relay.protect.guard import check_carrier, check_pdf
 
+_log = Log("protect")
 _IN_MEMORY = 1024 * 1024
 _PIECE = 57 * 4096
 
@@ -122,6 +124,8 @@ def _write(job: PdfJob, eml: bytes, tools: PdfTools, file: BinaryIO) -> PdfRepor
             _content(job, eml), job.branding.pdf, _options(job), file, tools.renderer, templates=tools.templates
         )
     except PdfMailError as error:
+        # The class alone: a message may name what is in the mail.
+        _log.warning("pdf-failed", error=type(error).__name__)
         problem = ProtectionError(f"PDF could not be made: {type(error).__name__}")
         problem.temporary = error.temporary
         raise problem from error
