@@ -8,6 +8,7 @@ Sources: RFC 5321 3.6.2 (relaying), 4.5.1 (postmaster); RFC 6409 6.1; RFC 4954; 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from relay.core.address import domain_of, normalise_address
@@ -96,6 +97,7 @@ class Admission:
             raise RefusalError(replies.DOMAIN_MISSING)
 
 
+@functools.lru_cache(maxsize=512)
 def _normal(path: str, bad: replies.Reply) -> str:
     try:
         return normalise_address(path)

@@ -2,8 +2,8 @@
 
 Does: give whole lines within a bound, or octets as they come; tell whether something is waiting, which decides when
 replies are flushed (RFC 2920 3.2) and whether a peer talks out of turn. Flow control is StreamReader's own.
-Must not: interpret. It leans on StreamReader's private members (`_buffer`, `_wait_for_data`), as aiosmtpd does; a test
-fails loudly should a Python version rename them.
+Must not: interpret. It leans on StreamReader's private members (`_buffer`, `_waiter`, `_paused`), as aiosmtpd does; a
+test fails loudly should a Python version rename them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,27 @@ class InputBuffer(asyncio.StreamReader):
     _eof: bool
     _exception: BaseException | None
     _transport: asyncio.Transport | None
+    _loop: asyncio.AbstractEventLoop
+    _waiter: asyncio.Future[None] | None
+    _paused: bool
+    _limit: int
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        """Take what came, octets always; as StreamReader does, without its detours."""
+        buffer = self._buffer
+        buffer += data
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if len(buffer) > 2 * self._limit and not self._paused and self._transport is not None:
+            try:
+                self._transport.pause_reading()
+            except NotImplementedError:
+                self._transport = None
+            else:
+                self._paused = True
 
     def has_input(self) -> bool:
         """Tell whether octets are waiting."""
@@ -86,14 +107,24 @@ class InputBuffer(asyncio.StreamReader):
 
     def _drop(self, count: int) -> None:
         del self._buffer[:count]
-        self._maybe_resume_transport()  # type: ignore[attr-defined]
+        if self._paused:
+            self._maybe_resume_transport()  # type: ignore[attr-defined]
 
     async def _wait(self) -> bool:
         self._raise_lost()
         if self._eof:
             return False
         had = len(self._buffer)
-        await self._wait_for_data("next")  # type: ignore[attr-defined]
+        if self._paused:
+            # Everything that is here is not enough: more must come.
+            self._paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
         # A reset sets the exception and wakes us; an EOF wakes us with nothing new.
         self._raise_lost()
         return len(self._buffer) > had or not self._eof

@@ -37,6 +37,8 @@ _HANG_UP_SECONDS = 5.0
 class Channel(SMTP):
     """One connection of one listener."""
 
+    _paused: bool
+
     def __init__(self, service: Service, endpoint: Endpoint) -> None:
         loop = asyncio.get_running_loop()
         self.input = InputBuffer(limit=_BUFFER_OCTETS, loop=loop)
@@ -73,6 +75,10 @@ class Channel(SMTP):
         self.local_ip, self.local_port = _read_endpoint(transport.get_extra_info("sockname"))
         self._service.add_channel(self)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets; straight into the buffer."""
+        self.input.feed_data(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the reader; the handler sees EOF or the error when it reads next, and a running commit sees nothing."""
@@ -239,7 +245,7 @@ class Channel(SMTP):
         Raises OverlongLineError, ConnectionError.
         """
         self.set_deadline(self._endpoint.limits.command_timeout)
-        if not self.input.has_line():
+        if self._output and not self.input.has_line():
             await self.flush()
         if self.is_stopping and not self.input.has_line():
             self._hang_up(replies.SHUTTING_DOWN)
@@ -264,9 +270,14 @@ class Channel(SMTP):
             raise ConnectionResetError
         if self._deadline is None:
             self.set_deadline(self._endpoint.limits.command_timeout)
-        self._writer.write(data)
+        transport = self._wire()
+        if transport is None:
+            raise ConnectionResetError
         try:
-            await self._writer.drain()
+            transport.write(data)
+            if self._paused or transport.is_closing() or self.input.exception() is not None:
+                # StreamWriter's way of waiting for a slow peer and of telling that one is gone.
+                await self._writer.drain()
         except OSError as error:  # a TLS alert is an OSError too
             raise ConnectionResetError from error
 

@@ -141,8 +141,8 @@ class ContentReceiver:
         # From here on nothing but the commit itself may drop the message: not a lost connection, not a stop.
         self._is_aborted = True
         task = self._keeper.start(self._incoming)
-        done, _ = await asyncio.wait((task,), timeout=self._limits.commit_timeout)
-        if not done:
+        await _wait_for_end(task, self._limits.commit_timeout)
+        if not task.done():
             # Uncertain counts as not done. Should it come true later the sender's retry makes a duplicate, no loss.
             self._stats.commits_late += 1
             self._note_fault()
@@ -190,6 +190,24 @@ class ContentReceiver:
             stats.suspected_loops += 1
             _log.warning("loop-suspected", message=self._incoming.message_id, received=self._received.count)
         _log.info("message-accepted", size=self.octets, received=self._received.count, **self._about)
+
+
+async def _wait_for_end(task: asyncio.Task[None], seconds: float) -> None:
+    """Return when the task is done or the time is over; asyncio.wait for one, whose bookkeeping is for many."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def end(_done: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, end)
+    task.add_done_callback(end)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        task.remove_done_callback(end)
 
 
 def _log_late(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ after the colon of FROM: and TO:, and more than one between parameters.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ _UTF8_ADDRESS = re.compile(r"(?:[!-*,-<>-\[\]-~\u0080-\U0010ffff]|\\x\{[0-9A-F]{
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 _HELO = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,253}[A-Za-z0-9_.\-])?|\[[A-Za-z0-9.:\-]{1,250}\]")
 _BDAT = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
+_REMEMBERED = 512
+"""So many good commands and paths are not judged again: the same ones come again and again."""
 _NOTIFY = frozenset({"SUCCESS", "FAILURE", "DELAY"})
 
 
@@ -74,6 +77,7 @@ def parse_helo(untrusted_rest: str) -> str:
     return untrusted_rest
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_mail(untrusted_rest: str, *, extended: bool, auth: bool) -> MailCommand:
     """Parse what follows MAIL. `extended` allows parameters, `auth` the parameter AUTH. Raises RefusalError."""
     path, rest = _split_path(untrusted_rest, "FROM:", replies.BAD_MAIL, replies.BAD_SENDER)
@@ -104,6 +108,7 @@ def parse_mail(untrusted_rest: str, *, extended: bool, auth: bool) -> MailComman
     return MailCommand(path, size, body, utf8, ret, envid)
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def parse_rcpt(untrusted_rest: str, *, extended: bool, smtputf8: bool) -> RcptCommand:
     """Parse what follows RCPT; `smtputf8` tells whether MAIL had it. Raises RefusalError."""
     path, rest = _split_path(untrusted_rest, "TO:", replies.BAD_RCPT, replies.BAD_RECIPIENT)
@@ -145,6 +150,7 @@ def _split_path(untrusted_rest: str, prefix: str, usage: Reply, bad: Reply) -> t
     return match[1], rest
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _check_address(untrusted_path: str, bad: Reply) -> None:
     try:
         parse_address(untrusted_path)

@@ -8,6 +8,7 @@ Must not: know sessions, sockets or configuration.
 from __future__ import annotations
 
 import errno
+import functools
 from dataclasses import dataclass
 
 from relay.core.errors import LetterlockError, StorageFullError
@@ -28,6 +29,7 @@ class Reply:
         """Tell whether the reply is 4xx or 5xx."""
         return self.code >= 400
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - replies are values and few, but for the 250 with its id
     def encode(self) -> bytes:
         """Return the octets, every line with the status and CRLF (RFC 2034 3)."""
         status = f"{self.status} " if self.status else ""

@@ -9,6 +9,7 @@ a line end and see two messages where we saw one.
 from __future__ import annotations
 
 _END = b"\r\n.\r\n"
+_FEW_DOTS = 24
 
 
 def _pairs_only(octets: bytes) -> bool:
@@ -22,6 +23,19 @@ def _held_back(octets: bytes) -> int:
         if octets.endswith(_END[:length]):
             return length
     return 0
+
+
+def _first_stuffed(octets: bytes) -> int:
+    """Return where the first CR LF before a dot stands, or -1."""
+    at = octets.find(b".")
+    for _ in range(_FEW_DOTS):
+        # Looking for one octet is fifty times faster than for three, and base64 has no dots at all.
+        if at < 0:
+            return -1
+        if octets[max(at - 2, 0) : at] == b"\r\n":
+            return at - 2
+        at = octets.find(b".", at + 1)
+    return octets.find(b"\r\n.", max(at - 2, 0)) if at >= 0 else -1
 
 
 class DataScanner:
@@ -43,9 +57,9 @@ class DataScanner:
     def feed(self, chunk: bytes) -> bytes:
         """Return the content octets that are certain by now. After the end nothing more may be fed."""
         octets = self._carry + chunk
-        # Looking for one octet is a hundred times faster than for three, and base64 has no dots at all.
-        has_dots = b"." in octets and b"\r\n." in octets
-        end = octets.find(_END) if has_dots else -1
+        first = _first_stuffed(octets)
+        has_dots = first >= 0
+        end = octets.find(_END, first) if has_dots else -1
         if end >= 0:
             self.is_done = True
             self.rest = octets[end + 5 :]
@@ -59,7 +73,8 @@ class DataScanner:
             return b""
         if not self.has_bare and not _pairs_only(body):
             self.has_bare = True
-        if has_dots:
+        # When the first dot is that of the end there is nothing to undo.
+        if has_dots and end != first:
             body = body.replace(b"\r\n.", b"\r\n")
         if self._skip:
             body = body[self._skip :]

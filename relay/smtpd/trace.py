@@ -7,9 +7,10 @@ Keywords after WITH: RFC 3848, RFC 6531 4.3.
 
 from __future__ import annotations
 
+import functools
 from email.utils import format_datetime
 
-from relay.core.clock import to_datetime
+from relay.core.clock import SECOND, to_datetime
 from relay.core.envelope import Envelope, SessionInfo
 
 
@@ -37,8 +38,13 @@ def received_field(
         if path.isascii() or envelope.smtputf8:
             lines.append(f"for <{path}>")
     lines[-1] += ";"
-    lines.append(format_datetime(to_datetime(now_ms)))
+    lines.append(_format_second(now_ms // SECOND))
     return ("\r\n\t".join(lines) + "\r\n").encode("utf-8")
+
+
+@functools.lru_cache(maxsize=4)
+def _format_second(second: int) -> str:
+    return format_datetime(to_datetime(second * SECOND))
 
 
 def _literal(client_ip: str) -> str:

@@ -8,27 +8,59 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future
+
+
+class Ticket:
+    """What the writer's thread ends, and what a coroutine waits for. Giving up waiting does not take the item back."""
+
+    __slots__ = ("_bridge", "_error", "waiter")
+
+    def __init__(self, bridge: LoopBridge) -> None:
+        self._bridge = bridge
+        self._error: Exception | None = None
+        self.waiter: asyncio.Future[None] = bridge.loop.create_future()
+        """Of the event loop; only the loop's thread touches it."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """See store.writer.Outcome."""
+        return True
+
+    def set_result(self, _result: None) -> None:
+        """See store.writer.Outcome."""
+        self._bridge.end(self)
+
+    def set_exception(self, error: Exception) -> None:
+        """See store.writer.Outcome."""
+        self._error = error
+        self._bridge.end(self)
+
+    def tell(self) -> None:
+        """Let the coroutine go on; in the loop's thread."""
+        if self.waiter.done():
+            return
+        if self._error is None:
+            self.waiter.set_result(None)
+        else:
+            self.waiter.set_exception(self._error)
 
 
 class LoopBridge:
-    """Carries the ends of concurrent futures into one event loop."""
+    """Carries the ends of tickets from a thread into one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._ended: deque[tuple[asyncio.Future[None], Future[None]]] = deque()
+        self._ended: deque[Ticket] = deque()
         self._lock = threading.Lock()
         self._is_woken = False
 
-    async def wait_for(self, future: Future[None]) -> None:
-        """Return when the future is done; raise what it raises. Cancelling the wait does not cancel the future."""
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        future.add_done_callback(lambda done: self._end(waiter, done))
-        await waiter
+    def make_ticket(self) -> Ticket:
+        """Return a ticket to submit with an item; in the loop's thread."""
+        return Ticket(self)
 
-    def _end(self, waiter: asyncio.Future[None], future: Future[None]) -> None:
+    def end(self, ticket: Ticket) -> None:
+        """Have a ticket told; from any thread."""
         with self._lock:
-            self._ended.append((waiter, future))
+            self._ended.append(ticket)
             if self._is_woken:
                 return
             self._is_woken = True
@@ -43,11 +75,5 @@ class LoopBridge:
             ended = list(self._ended)
             self._ended.clear()
             self._is_woken = False
-        for waiter, future in ended:
-            error = future.exception()
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
+        for ticket in ended:
+            ticket.tell()

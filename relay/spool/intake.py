@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from relay.core.envelope import Envelope, SessionInfo
@@ -32,6 +33,9 @@ from relay.store.writer import GroupCommitWriter
 _LOG = logging.getLogger(__name__)
 _ADD_SIZE = 1024 * 1024
 _HEARTBEAT_SECONDS = 10.0
+_GATHER_SECONDS = 0.002
+_SPACE_SECONDS = 0.25
+_SPACE_MARGIN = 1024 * 1024 * 1024
 _MOST_SPARE = 1024 * 1024 * 1024
 
 
@@ -48,8 +52,10 @@ class SpoolIntake:
         *,
         reserve: int | None = None,
         max_batch: int = 64,
+        on_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """`max_message` in octets; `reserve`: octets that intake leaves free, default 2 x max_message + 5 %.
+        `on_commit` is called in the event loop after each message's commit.
 
         Steps of waiting mail are written from the 5 % of the file system (at most 1 GiB) when the rest is gone.
         """
@@ -62,9 +68,12 @@ class SpoolIntake:
         spare = 0 if db.path is None else min(total_octets(db.path) // 20, _MOST_SPARE)
         self._reserve = 2 * max_message + spare if reserve is None else reserve
         self._spare = min(spare, self._reserve)
+        self.on_commit = on_commit
+        self._space_until = 0.0
+        self._space_known = 0
         self._bridge: LoopBridge | None = None
         self._writer: GroupCommitWriter[IntakeItem, None] = GroupCommitWriter(
-            db, write_batch, name="intake", max_batch=max_batch, weigh=weigh_item
+            db, write_batch, name="intake", max_batch=max_batch, weigh=weigh_item, gather_seconds=_GATHER_SECONDS
         )
         self._ahead: set[str] = set()
         self._ahead_changed = threading.Condition()
@@ -76,7 +85,7 @@ class SpoolIntake:
         if octets > self.max_message:
             return False
         try:
-            return self._db.free_space_ok(self._reserve + octets)
+            return self._has_space(self._reserve + octets)
         except OSError:
             return False
 
@@ -102,15 +111,28 @@ class SpoolIntake:
 
     def check_spare(self) -> None:
         """Raise StorageFullError when only what the steps of waiting mail need is left."""
-        if not self._db.free_space_ok(self._spare):
+        if not self._has_space(self._spare):
             raise StorageFullError("the spool's reserve is reached")
+
+    def _has_space(self, octets: int) -> bool:
+        """Tell whether more than so many octets are free. Where far more are it is believed for a moment, in which less
+        can be written than the margin; near the limit each call looks."""
+        now = time.monotonic()
+        if octets <= self._space_known and now < self._space_until:
+            return True
+        if self._db.free_space_ok(octets + _SPACE_MARGIN):
+            self._space_known, self._space_until = octets, now + _SPACE_SECONDS
+            return True
+        return self._db.free_space_ok(octets)
 
     async def write(self, item: IntakeItem) -> None:
         """Write an item; return after the durable commit that holds it. Raises StorageError."""
         loop = asyncio.get_running_loop()
         if self._bridge is None or self._bridge.loop is not loop:
             self._bridge = LoopBridge(loop)
-        await self._bridge.wait_for(self._writer.submit(item))
+        ticket = self._bridge.make_ticket()
+        self._writer.submit_to(item, ticket)
+        await ticket.waiter
 
     def watch(self, message_id: str) -> None:
         """Keep what was written ahead for a message alive while its client is slow."""
@@ -187,13 +209,15 @@ class SpoolMessage:
             chunks=(*buffer.take_sealed(), buffer.seal_last(ORIGINAL)),
         )
         await self._intake.write(arrival)
-        self._intake.forget(self._message_id)
+        if self._is_ahead:
+            self._intake.forget(self._message_id)
+        self._intake.on_commit()
 
     async def abort(self) -> None:
         """See core.ports.IncomingMessage."""
         self._buffer = None
-        self._intake.forget(self._message_id)
         if self._is_ahead:
+            self._intake.forget(self._message_id)
             # A row that cannot be dropped now is swept within a minute.
             with contextlib.suppress(Exception):
                 await self._intake.write(Drop(self._message_id))

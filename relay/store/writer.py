@@ -6,12 +6,14 @@ steps of copies) get a writer each, so that a failed insert never rolls back an 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Generic, TypeVar
+from concurrent.futures import Future, InvalidStateError
+from typing import Generic, Protocol, TypeVar
 
 from relay.core.errors import LetterlockError, StorageError
 from relay.store.base import Database, Tx
@@ -19,8 +21,26 @@ from relay.store.errors import StorageUnavailableError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Told_contra = TypeVar("Told_contra", contravariant=True)
 
+_BUSY_BATCH = 4
 _LOG = logging.getLogger(__name__)
+
+
+class Outcome(Protocol[Told_contra]):
+    """What is told how an item's write ended; a concurrent.futures.Future is one, a cheaper thing may be."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return False when nobody wants the item written any more."""
+        ...
+
+    def set_result(self, result: Told_contra, /) -> None:
+        """The item is durable."""
+        ...
+
+    def set_exception(self, error: Exception, /) -> None:
+        """The item was not written."""
+        ...
 
 
 class GroupCommitWriter(Generic[Item, Result]):
@@ -34,15 +54,18 @@ class GroupCommitWriter(Generic[Item, Result]):
         name: str = "writer",
         max_batch: int = 64,
         weigh: Callable[[Item], int] = lambda _item: 0,
+        gather_seconds: float = 0.0,
         max_weight: int = 8 * 1024 * 1024,
     ) -> None:
-        """`weigh` gives an item's octets; a batch ends with the item that brings it to `max_weight`."""
+        """`weigh` gives an item's octets; a batch ends with the item that brings it to `max_weight`. When there is much
+        to do `gather_seconds` are waited for more items, so that fewer commits and syncs serve as many."""
         self._database = database
         self._weigh = weigh
         self._max_weight = max_weight
         self._apply_batch = apply_batch
         self._max_batch = max_batch
-        self._waiting: deque[tuple[Item, Future[Result]]] = deque()
+        self._gather_seconds = gather_seconds
+        self._waiting: deque[tuple[Item, Outcome[Result]]] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -54,13 +77,20 @@ class GroupCommitWriter(Generic[Item, Result]):
         Raises StorageError when the writer was closed.
         """
         future: Future[Result] = Future()
+        self.submit_to(item, future)
+        return future
+
+    def submit_to(self, item: Item, outcome: Outcome[Result]) -> None:
+        """Queue an item; `outcome` is told after the durable commit or the failure, in the writer's thread.
+
+        Raises StorageError when the writer was closed.
+        """
         with self._changed:
             if self._closing:
                 raise StorageError("the writer was closed")
-            self._waiting.append((item, future))
+            self._waiting.append((item, outcome))
             if len(self._waiting) == 1:
                 self._changed.notify()
-        return future
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is queued, then stop. What could not be written in time fails with StorageError."""
@@ -80,18 +110,22 @@ class GroupCommitWriter(Generic[Item, Result]):
                 _fail(future, error)
 
     def _run(self) -> None:
+        written = 0
         while True:
+            if written >= _BUSY_BATCH and len(self._waiting) < self._max_batch and not self._closing:
+                time.sleep(self._gather_seconds)
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
                 batch = self._take_batch()
             if not batch:
                 return
+            written = len(batch)
             # A future that its owner cancelled is not written; from here on it cannot be cancelled any more.
             self._write([entry for entry in batch if entry[1].set_running_or_notify_cancel()])
 
-    def _take_batch(self) -> list[tuple[Item, Future[Result]]]:
-        batch: list[tuple[Item, Future[Result]]] = []
+    def _take_batch(self) -> list[tuple[Item, Outcome[Result]]]:
+        batch: list[tuple[Item, Outcome[Result]]] = []
         weight = 0
         while self._waiting and len(batch) < self._max_batch and weight < self._max_weight:
             entry = self._waiting.popleft()
@@ -99,7 +133,7 @@ class GroupCommitWriter(Generic[Item, Result]):
             batch.append(entry)
         return batch
 
-    def _write(self, batch: list[tuple[Item, Future[Result]]]) -> None:
+    def _write(self, batch: list[tuple[Item, Outcome[Result]]]) -> None:
         if not batch:
             return
         try:
@@ -121,10 +155,10 @@ class GroupCommitWriter(Generic[Item, Result]):
             future.set_result(result)
 
 
-def _fail(future: Future[Result], error: Exception) -> None:
+def _fail(future: Outcome[Result], error: Exception) -> None:
     if not isinstance(error, LetterlockError):
         _LOG.error("write failed", extra={"error_type": type(error).__name__})
-    if not future.done():
+    with contextlib.suppress(InvalidStateError):
         future.set_exception(error)
 
 

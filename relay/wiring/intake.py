@@ -20,9 +20,7 @@ from relay.core.documents.limits import ListenerLimits
 from relay.core.documents.listeners import Listener, ListenerTls
 from relay.core.documents.organisation import Organisation
 from relay.core.documents.patterns import PatternSet
-from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import ConfigurationError, LetterlockError
-from relay.core.ports import IncomingMessage, Intake
 from relay.keystore.public import SpoolPublicFile
 from relay.log import Log
 from relay.organisation import CurrentOrganisation
@@ -60,46 +58,6 @@ class _LazyWake:
     def _send(self) -> None:
         self._is_set = False
         self._wake()
-
-
-class _WakingMessage:
-    """A message that wakes the worker once it is committed."""
-
-    __slots__ = ("_inner", "_wake")
-
-    def __init__(self, inner: IncomingMessage, wake: Callable[[], None]) -> None:
-        self._inner = inner
-        self._wake = wake
-
-    @property
-    def message_id(self) -> str:
-        return self._inner.message_id
-
-    async def write(self, data: bytes) -> None:
-        await self._inner.write(data)
-
-    async def commit(self) -> None:
-        await self._inner.commit()
-        self._wake()
-
-    async def abort(self) -> None:
-        await self._inner.abort()
-
-
-class WakingIntake:
-    """core.ports.Intake that wakes the worker after each commit."""
-
-    def __init__(self, inner: Intake, wake: Callable[[], None]) -> None:
-        self._inner = inner
-        self._wake = wake
-
-    def has_room(self, octets: int) -> bool:
-        """See core.ports.Intake."""
-        return self._inner.has_room(octets)
-
-    def open(self, session: SessionInfo, envelope: Envelope) -> IncomingMessage:
-        """See core.ports.Intake."""
-        return _WakingMessage(self._inner.open(session, envelope), self._wake)
 
 
 class StoredLogins:
@@ -191,6 +149,7 @@ def run_intake(settings: Settings, share: Share | None = None) -> None:
         settings.host.hostname,
         settings.host.tenant,
         config.limits.message_octets,
+        on_commit=_LazyWake(wake.wake),
     )
     health: list[HealthSocket] = []
     clock = make_clock(settings)
@@ -205,7 +164,7 @@ def run_intake(settings: Settings, share: Share | None = None) -> None:
     try:
         run(
             config,
-            WakingIntake(spool, _LazyWake(wake.wake)),
+            spool,
             StoredLogins(database, settings.host.tenant),
             sockets=sockets,
             ready=ready,

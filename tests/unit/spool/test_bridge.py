@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from relay.core.errors import StorageError
-from relay.spool.bridge import LoopBridge
+from relay.spool.bridge import LoopBridge, Ticket
 
 
 def test_many_ends_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,12 +24,11 @@ def test_many_ends_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
             return wake(*arguments)
 
         monkeypatch.setattr(loop, "call_soon_threadsafe", count)
-        futures: list[Future[None]] = [Future() for _ in range(50)]
-        waits = [asyncio.ensure_future(bridge.wait_for(future)) for future in futures]
-        await asyncio.sleep(0)
-        for future in futures:
-            future.set_result(None)
-        await asyncio.gather(*waits)
+        tickets = [bridge.make_ticket() for _ in range(50)]
+        for ticket in tickets:
+            assert ticket.set_running_or_notify_cancel()
+            ticket.set_result(None)
+        await asyncio.gather(*(ticket.waiter for ticket in tickets))
         return wakes
 
     assert asyncio.run(scenario()) == 1
@@ -39,10 +37,8 @@ def test_many_ends_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_and_results_reach_their_own_waiters() -> None:
     async def scenario() -> list[object]:
         bridge = LoopBridge(asyncio.get_running_loop())
-        good: Future[None] = Future()
-        bad: Future[None] = Future()
-        waits = [asyncio.ensure_future(bridge.wait_for(future)) for future in (good, bad)]
-        await asyncio.sleep(0)
+        good, bad = bridge.make_ticket(), bridge.make_ticket()
+        waits = [good.waiter, bad.waiter]
         bad.set_exception(StorageError("full"))
         good.set_result(None)
         return list(await asyncio.gather(*waits, return_exceptions=True))
@@ -52,35 +48,26 @@ def test_errors_and_results_reach_their_own_waiters() -> None:
     assert isinstance(second, StorageError)
 
 
-def test_a_cancelled_wait_does_not_cancel_the_write() -> None:
-    async def scenario() -> Future[None]:
+def test_a_cancelled_wait_does_not_take_the_write_back() -> None:
+    async def scenario() -> None:
         bridge = LoopBridge(asyncio.get_running_loop())
-        future: Future[None] = Future()
-        other: Future[None] = Future()
-        wait = asyncio.ensure_future(bridge.wait_for(future))
-        stays = asyncio.ensure_future(bridge.wait_for(other))
-        await asyncio.sleep(0)
-        wait.cancel()
+        ticket, other = bridge.make_ticket(), bridge.make_ticket()
+        ticket.waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await wait
-        assert not future.cancelled()
-        future.set_result(None)
+            await ticket.waiter
+        assert ticket.set_running_or_notify_cancel()
+        ticket.set_result(None)
         other.set_result(None)
-        await stays
-        return future
+        await other.waiter
 
-    assert asyncio.run(scenario()).done()
+    asyncio.run(scenario())
 
 
 def test_an_end_after_the_loop_was_closed_is_harmless() -> None:
-    future: Future[None] = Future()
+    async def scenario() -> Ticket:
+        return LoopBridge(asyncio.get_running_loop()).make_ticket()
 
-    async def scenario() -> None:
-        bridge = LoopBridge(asyncio.get_running_loop())
-        wait = asyncio.ensure_future(bridge.wait_for(future))
-        await asyncio.sleep(0)
-        wait.cancel()
-
-    asyncio.run(scenario())
-    future.set_result(None)
-    assert future.result() is None
+    ticket = asyncio.run(scenario())
+    ticket.set_result(None)
+    ticket.set_exception(StorageError("late"))
+    assert not ticket.waiter.done()
