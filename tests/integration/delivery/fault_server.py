@@ -40,12 +40,14 @@ class FaultServer:
     commands: list[str] = field(default_factory=list)
     connections: int = 0
     most_at_once: int = 0
+    port: int = 0
+    """0 takes a free one."""
 
     def __enter__(self) -> FaultServer:
         self._now = 0
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._sock = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._sock = socket.create_server(("127.0.0.1", self.port), backlog=64)
         self.port = self._sock.getsockname()[1]
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
