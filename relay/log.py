@@ -110,23 +110,30 @@ class Log:
 
     def debug(self, event: str, **fields: Any) -> None:
         """For developers."""
-        self._logger.debug(event, extra={"fields": fields})
+        self._write(logging.DEBUG, event, fields)
 
     def info(self, event: str, **fields: Any) -> None:
         """Something happened as it should."""
-        self._logger.info(event, extra={"fields": fields})
+        self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
         """Something an operator should see some day."""
-        self._logger.warning(event, extra={"fields": fields})
+        self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
         """Something an operator must see."""
-        self._logger.error(event, extra={"fields": fields})
+        self._write(logging.ERROR, event, fields)
 
     def exception(self, event: str, **fields: Any) -> None:
         """An error with its class and code places; never its message."""
         self._logger.error(event, extra={"fields": fields}, exc_info=True)
+
+    def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        # Logger's own methods walk the stack for the caller's place, which no line of ours shows.
+        if self._logger.isEnabledFor(level):
+            record = logging.LogRecord(self._logger.name, level, "", 0, event, None, None)
+            record.__dict__["fields"] = fields
+            self._logger.handle(record)
 
 
 def configure_logging(process: str, level: str = "info", stream: TextIO | None = None) -> None:

@@ -33,7 +33,7 @@ from relay.store.writer import GroupCommitWriter
 _LOG = logging.getLogger(__name__)
 _ADD_SIZE = 1024 * 1024
 _HEARTBEAT_SECONDS = 10.0
-_GATHER_SECONDS = 0.002
+_GATHER_SECONDS = 0.005
 _SPACE_SECONDS = 0.25
 _SPACE_MARGIN = 1024 * 1024 * 1024
 _MOST_SPARE = 1024 * 1024 * 1024

@@ -28,6 +28,7 @@ _INSERT = (
     "INSERT INTO event (chain, seq, tenant, at, actor, kind, message_id, copy_id, detail, prev_hash, hash)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _MAX_RELOADS = 20
 
 
@@ -110,7 +111,7 @@ def _link(head: ChainHead, events: Sequence[tuple[int, Event]]) -> tuple[list[tu
     seq, before = head.seq, head.hash
     for at, event in events:
         seq += 1
-        detail = json.dumps(dict(event.detail), sort_keys=True, separators=(",", ":"))
+        detail = _ENCODE(dict(event.detail))
         ids = (event.message_id, event.copy_id)
         fields = (head.chain, seq, event.tenant, at, str(event.actor), event.kind, *ids, detail, before)
         before = hash_fields(fields)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from relay.core.errors import LetterlockError, StorageError
 from relay.store.base import Database, Tx
@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 Told_contra = TypeVar("Told_contra", contravariant=True)
 
 _BUSY_BATCH = 4
+_GATHER_STEP = 0.001
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,6 +42,9 @@ class Outcome(Protocol[Told_contra]):
     def set_exception(self, error: Exception, /) -> None:
         """The item was not written."""
         ...
+
+
+_Entry: TypeAlias = tuple[Item, Outcome[Result]]
 
 
 class GroupCommitWriter(Generic[Item, Result]):
@@ -65,7 +69,7 @@ class GroupCommitWriter(Generic[Item, Result]):
         self._apply_batch = apply_batch
         self._max_batch = max_batch
         self._gather_seconds = gather_seconds
-        self._waiting: deque[tuple[Item, Outcome[Result]]] = deque()
+        self._waiting: deque[_Entry[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -112,47 +116,76 @@ class GroupCommitWriter(Generic[Item, Result]):
     def _run(self) -> None:
         written = 0
         while True:
-            if written >= _BUSY_BATCH and len(self._waiting) < self._max_batch and not self._closing:
-                time.sleep(self._gather_seconds)
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()
-                batch = self._take_batch()
-            if not batch:
-                return
-            written = len(batch)
-            # A future that its owner cancelled is not written; from here on it cannot be cancelled any more.
-            self._write([entry for entry in batch if entry[1].set_running_or_notify_cancel()])
+                if not self._waiting:
+                    return
+            if written >= _BUSY_BATCH:
+                self._gather()
+            written = self._write_waiting()
 
-    def _take_batch(self) -> list[tuple[Item, Outcome[Result]]]:
-        batch: list[tuple[Item, Outcome[Result]]] = []
-        weight = 0
-        while self._waiting and len(batch) < self._max_batch and weight < self._max_weight:
-            entry = self._waiting.popleft()
-            weight += self._weigh(entry[0])
-            batch.append(entry)
-        return batch
+    def _gather(self) -> None:
+        """Wait while more items keep coming."""
+        seen, end = 0, time.monotonic() + self._gather_seconds
+        while seen < (seen := len(self._waiting)) < self._max_batch and not self._closing and time.monotonic() < end:
+            time.sleep(_GATHER_STEP)
 
-    def _write(self, batch: list[tuple[Item, Outcome[Result]]]) -> None:
-        if not batch:
-            return
+    def _write_waiting(self) -> int:
+        """Write a batch; return how many items it had."""
+        batch: list[_Entry[Item, Result]] = []
         try:
             with self._database.transaction() as tx:
-                results = self._apply_batch(tx, [item for item, _ in batch])
-                if len(results) != len(batch):
-                    raise StorageError("a batch gave another number of results than items")
+                # Taken as late as can be: what came while others held the writers' lock goes along.
+                batch = self._take_batch()
+                results = self._apply(tx, batch)
         except Exception as error:  # whatever it is belongs to those who wait
-            if len(batch) == 1 or isinstance(error, StorageUnavailableError):
-                for _, future in batch:
-                    _fail(future, error)
-                if isinstance(error, StorageUnavailableError):
-                    self._fail_waiting(error)
-                return
-            for entry in batch:
-                self._write([entry])
+            self._try_singly(batch or self._take_batch(), error)
+        else:
+            _tell(batch, results)
+        return len(batch)
+
+    def _take_batch(self) -> list[_Entry[Item, Result]]:
+        batch: list[_Entry[Item, Result]] = []
+        weight = 0
+        with self._changed:
+            while self._waiting and len(batch) < self._max_batch and weight < self._max_weight:
+                entry = self._waiting.popleft()
+                # What its owner cancelled is not written; from here on it cannot be cancelled any more.
+                if entry[1].set_running_or_notify_cancel():
+                    weight += self._weigh(entry[0])
+                    batch.append(entry)
+        return batch
+
+    def _apply(self, tx: Tx, batch: Sequence[_Entry[Item, Result]]) -> Sequence[Result]:
+        if not batch:
+            return ()
+        results = self._apply_batch(tx, [item for item, _ in batch])
+        if len(results) != len(batch):
+            raise StorageError("a batch gave another number of results than items")
+        return results
+
+    def _try_singly(self, batch: Sequence[_Entry[Item, Result]], error: Exception) -> None:
+        """After a batch failed with this error try each item alone, as long as the database is there."""
+        if isinstance(error, StorageUnavailableError) or len(batch) == 1:
+            for _, outcome in batch:
+                _fail(outcome, error)
+            if isinstance(error, StorageUnavailableError):
+                self._fail_waiting(error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+        for entry in batch:
+            try:
+                with self._database.transaction() as tx:
+                    results = self._apply(tx, [entry])
+            except Exception as its_error:  # belongs to who waits for it
+                self._try_singly([entry], its_error)
+            else:
+                _tell([entry], results)
+
+
+def _tell(batch: Sequence[_Entry[Item, Result]], results: Sequence[Result]) -> None:
+    for (_, outcome), result in zip(batch, results, strict=True):
+        outcome.set_result(result)
 
 
 def _fail(future: Outcome[Result], error: Exception) -> None:

@@ -14,6 +14,7 @@ import re
 from relay.core.wire.errors import EncodingError
 
 _MAX_ELEMENT = 0xFFFF_FFFF
+_SHORT = tuple(length.to_bytes(4, "big") for length in range(256))
 _B64_TEXT = re.compile(r"[A-Za-z0-9_-]*")
 
 
@@ -21,17 +22,17 @@ def encode_pae(*elements: bytes | str | int) -> bytes:
     """Return the elements, each behind its length. Raises ValueError for a negative integer or a bool."""
     parts: list[bytes] = []
     for element in elements:
-        if isinstance(element, bytes):
+        if isinstance(element, str):
+            octets = element.encode()
+        elif isinstance(element, bytes):
             octets = element
-        elif isinstance(element, str):
-            octets = element.encode("utf-8")
         elif isinstance(element, bool) or element < 0:
             # sealed-mailbox 3: integers are 0..2^53-1, and no boolean passes for a number.
             raise ValueError("PAE integers are whole numbers from 0")
         else:
             octets = b"%d" % element
-        parts.append(len(octets).to_bytes(4, "big"))
-        parts.append(octets)
+        length = len(octets)
+        parts += (_SHORT[length] if length < 256 else length.to_bytes(4, "big"), octets)
     return b"".join(parts)
 
 

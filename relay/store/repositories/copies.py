@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,7 @@ def copy_from_row(row: Sequence[Any]) -> StoredCopy:
     return StoredCopy(**values)
 
 
+@functools.lru_cache(maxsize=1024)
 def normal_form(forward_path: str) -> str:
     """Return the normal form of a forward-path; `postmaster` alone has none and is lowered (RFC 5321 4.5.1)."""
     try:
