@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
@@ -269,6 +270,19 @@ def test_rotate_makes_a_new_password_and_tells_it(gateway: Gateway, tmp_path: Pa
     assert listing.count("version") == 2
     for notice in (old, new):
         assert password_of(notice) not in listing
+
+
+def test_first_mails_of_a_pair_that_race_share_one_password(gateway: Gateway, tmp_path: Path) -> None:
+    to = "race@partner.example"
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda n: gateway.send(write_mail(to, f"Race {n}"), ANNA, to), range(16)))
+    assert {one[0].state for one in gateway.wait_settled(*ids).values()} == {"delivered"}
+    (notice,) = wait_told(gateway, ANNA, to)
+    carriers = outside(gateway.outbox(), to)
+    assert len(carriers) == 16
+    for carrier in carriers:
+        assert CANARY in poppler_text(carrier.pdf, password_of(notice), tmp_path)
+    assert gateway.cli("password", "list", "--sender", ANNA, "--partner", to).count("version") == 1
 
 
 def test_a_changed_policy_takes_effect_and_can_be_taken_back(gateway: Gateway, tmp_path: Path) -> None:
