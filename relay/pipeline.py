@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
+from relay.core.clock import SECOND
 from relay.core.decision import Decision, Method, Reason
 from relay.core.documents.organisation import Organisation
-from relay.core.errors import LeaseLostError, LetterlockError, MessageError, StorageError
+from relay.core.errors import KeyStoreError, LeaseLostError, LetterlockError, MessageError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Event, Grant, KeyStore
 from relay.log import Log
@@ -39,6 +40,9 @@ from relay.store.repositories.partners import Partner, find_or_create
 
 _log = Log("pipeline")
 _CONFLICTS_AT_ONCE = 5
+FAULT_PAUSE_MS = 5 * SECOND
+_FAULTS_SOON = 12
+"""Tries at this short pause; a fault that lasts longer falls back to the common back-off."""
 _COMPLETED = "completed"
 """Marks a decision of a person that was completed from the facts."""
 
@@ -274,8 +278,13 @@ class Pipeline:
             settle(tx, copy.id, copy.fence, State.SHUNTED, actor=self._actor, status=error.status, text=why)
             return
         is_late = is_delay_notice_due(message.received_at, copy.delay_notified_at, now)
-        # Another mail was faster with the same new row (a pair's first password): it is there now.
-        retry_at = now if isinstance(error, ConflictError) and copy.attempts <= _CONFLICTS_AT_ONCE else None
+        retry_at = None
+        if isinstance(error, ConflictError) and copy.attempts <= _CONFLICTS_AT_ONCE:
+            # Another mail was faster with the same new row (a pair's first password): it is there now.
+            retry_at = now
+        elif isinstance(error, KeyStoreError | StorageError) and copy.attempts <= _FAULTS_SOON:
+            # A process of this host is being started again: seconds, not the minute that suits a next hop.
+            retry_at = now + FAULT_PAUSE_MS
         postpone(
             tx,
             [copy],
