@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from relay.core.clock import DAY, HOUR, MINUTE, SECOND
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event, KeyStore
+from relay.keystore.client import RemoteKeyStore
 from relay.scheduler.alerts import AlertJob
 from relay.scheduler.main import Job
 from relay.spool.epochs import count_keys, rewrap_waiting
@@ -20,6 +21,7 @@ EPOCH_MS = DAY
 """How long an epoch's key is the one that new mail is sealed to."""
 EPOCH_GRACE_MS = HOUR
 """How long an old epoch stays after the change, for what smtpd sealed in the last moment."""
+KEYD_HEAD = "audit.keyd"
 EPOCH_BEGUN = "epoch.begun"
 EPOCH_DESTROYED = "epoch.destroyed"
 
@@ -27,7 +29,7 @@ EPOCH_DESTROYED = "epoch.destroyed"
 def make_jobs(
     database: Database,
     *,
-    keystore: KeyStore,
+    keystore: RemoteKeyStore,
     organisation: Callable[[], Organisation],
     tenant: str,
     actor: Actor,
@@ -54,7 +56,10 @@ def make_jobs(
         return f"messages {total}, retries {forget_seen(database)}, links {links}"
 
     def anchor() -> str:
+        head = keystore.audit_head()
         with database.transaction() as tx:
+            # The one log knows how long the other was: neither can be cut off alone.
+            tx.append_event(Event(KEYD_HEAD, actor, tenant, detail={"seq": head.seq, "hash": head.hash}))
             return f"chains {write_anchor(tx, tenant, actor)}"
 
     return {

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from relay.core.clock import Clock, SystemClock
 from relay.core.decision import Method
 from relay.core.documents.organisation import Organisation
-from relay.core.ports import Actor, KeyStore
+from relay.core.ports import Actor
 from relay.settings import Settings
 from relay.store.base import Database
 
 if TYPE_CHECKING:
     from relay.actions.mailer import Mailer
+    from relay.keystore.client import RemoteKeyStore
 
 POSSIBLE = frozenset({Method.PASS, Method.PDF, Method.HOLD, Method.REJECT, Method.DISCARD, Method.FORWARD})
 """Methods that work in this version; policy skips or holds the others and says so."""
@@ -35,7 +36,7 @@ def keyd_socket(settings: Settings, role: str) -> Path:
     return settings.run_dir / "keyd" / f"{role}.sock"
 
 
-def open_keystore(settings: Settings, role: str) -> KeyStore:
+def open_keystore(settings: Settings, role: str) -> RemoteKeyStore:
     """Return keyd's client for a role; it connects when it is first used."""
     from relay.keystore.client import RemoteKeyStore
 
