@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import os
+import random
 import signal
 import smtplib
 import socket
@@ -51,8 +52,10 @@ class Left:
 
 
 def free_base_port() -> int:
-    """Return a port with the seven behind it free."""
-    for base in range(20000 + os.getpid() % 2000 * 10, 60000, 10):
+    """Return a port with the seven behind it free, below those that Linux gives to clients (32768 and up)."""
+    bases = list(range(20000, 32000, 10))
+    random.SystemRandom().shuffle(bases)
+    for base in bases:
         try:
             for offset in range(8):
                 with closing(socket.socket()) as sock:
