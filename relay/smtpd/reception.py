@@ -61,19 +61,11 @@ class Reception:
         self._service = service
         self._endpoint = endpoint
         self._limits = endpoint.limits
+        self._session: SessionInfo | None = None
 
     def _open_receiver(self, transaction: Transaction, sender: Sender) -> ContentReceiver:
-        channel, mail = self._channel, transaction.mail
-        session = SessionInfo(
-            listener=self._endpoint.listener.name,
-            side=self._endpoint.listener.side,
-            client_ip=channel.client_ip,
-            helo=sender.helo,
-            tls=channel.tls,
-            login=sender.login,
-            local_ip=channel.local_ip,
-            local_port=channel.local_port,
-        )
+        mail = transaction.mail
+        session = self._describe_session(sender)
         envelope = Envelope(
             reverse_path=mail.reverse_path,
             recipients=tuple(transaction.recipients.values()),
@@ -105,6 +97,22 @@ class Reception:
                 "recipients": len(envelope.recipients),
             },
         )
+
+    def _describe_session(self, sender: Sender) -> SessionInfo:
+        """Return the session; the same value again while nothing changed, as on a connection with many mails."""
+        channel, known = self._channel, self._session
+        if known is None or (known.helo, known.login, known.tls) != (sender.helo, sender.login, channel.tls):
+            known = self._session = SessionInfo(
+                listener=self._endpoint.listener.name,
+                side=self._endpoint.listener.side,
+                client_ip=channel.client_ip,
+                helo=sender.helo,
+                tls=channel.tls,
+                login=sender.login,
+                local_ip=channel.local_ip,
+                local_port=channel.local_port,
+            )
+        return known
 
     async def receive_data(self, transaction: Transaction, sender: Sender) -> Reply:
         """Say 354, receive up to the end of data, commit. Raises what the spool raises on opening, ConnectionError."""

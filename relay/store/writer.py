@@ -102,16 +102,14 @@ class GroupCommitWriter(Generic[Item, Result]):
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
-        self._fail_waiting(StorageError("the writer was closed before this was written"))
+        for _, outcome in self._take_all():
+            _fail(outcome, StorageError("the writer was closed before this was written"))
 
-    def _fail_waiting(self, error: Exception) -> None:
-        # With the database away, one try for each would only make everybody wait longer.
+    def _take_all(self) -> list[_Entry[Item, Result]]:
         with self._changed:
-            left = list(self._waiting)
+            waiting = list(self._waiting)
             self._waiting.clear()
-        for _, future in left:
-            if future.set_running_or_notify_cancel():
-                _fail(future, error)
+        return [entry for entry in waiting if entry[1].set_running_or_notify_cancel()]
 
     def _run(self) -> None:
         written = 0
@@ -168,10 +166,11 @@ class GroupCommitWriter(Generic[Item, Result]):
     def _try_singly(self, batch: Sequence[_Entry[Item, Result]], error: Exception) -> None:
         """After a batch failed with this error try each item alone, as long as the database is there."""
         if isinstance(error, StorageUnavailableError) or len(batch) == 1:
-            for _, outcome in batch:
+            # With the database away, one try for each would only make everybody wait longer. Who comes after the first
+            # was told has a try of his own.
+            waiting = self._take_all() if isinstance(error, StorageUnavailableError) else []
+            for _, outcome in (*batch, *waiting):
                 _fail(outcome, error)
-            if isinstance(error, StorageUnavailableError):
-                self._fail_waiting(error)
             return
         for entry in batch:
             try:
