@@ -19,6 +19,7 @@ from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import StorageError, StorageFullError
 from relay.core.ids import new_id
 from relay.core.ports import SpoolPublicKey
+from relay.core.wire.chunks import new_mail_key
 from relay.core.wire.mailkey import MailKeySealer
 from relay.spool.bridge import LoopBridge
 from relay.spool.buffer import ContentBuffer
@@ -173,8 +174,8 @@ class SpoolMessage:
         self._session = session
         self._envelope = envelope
         self._message_id = new_id()
-        key, self._wrapped = intake.key_sealer().make(self._message_id)
-        self._buffer: ContentBuffer | None = ContentBuffer(self._message_id, intake.tenant, key)
+        self._key = new_mail_key()
+        self._buffer: ContentBuffer | None = ContentBuffer(self._message_id, intake.tenant, self._key)
         self._fingerprint = Fingerprint()
         self._is_ahead = False
 
@@ -200,10 +201,13 @@ class SpoolMessage:
             raise StorageError("this message was committed or aborted")
         self._intake.check_spare()
         self._fingerprint.feed(buffer.peek())
+        # Sealed now and not when the message began: a slow client may outlast an epoch, and what is sealed to a
+        # destroyed one is lost.
+        wrapped = self._intake.key_sealer().seal(self._message_id, self._key)
         arrival = Arrival(
             message=self._message(buffer),
             recipients=self._envelope.recipients,
-            key=self._wrapped,
+            key=wrapped,
             is_ahead=self._is_ahead,
             header_message_id=self._fingerprint.header_message_id,
             chunks=(*buffer.take_sealed(), buffer.seal_last(ORIGINAL)),

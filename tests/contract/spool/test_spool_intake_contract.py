@@ -12,17 +12,21 @@ from relay.core.clock import MINUTE
 from relay.core.envelope import BodyType, Envelope, Recipient, SessionInfo, Side
 from relay.core.errors import StorageError, StorageFullError
 from relay.core.lifecycle import State
-from relay.core.ports import IncomingMessage
+from relay.core.ports import IncomingMessage, SpoolPublicKey
 from relay.core.wire.errors import SealedDataError
+from relay.core.wire.hpke import SUITE_P256, Opener, generate_private
+from relay.core.wire.mailkey import open_mail_key
 from relay.spool.claims import claim_work
 from relay.spool.content import open_content
+from relay.spool.intake import SpoolIntake
 from relay.spool.recovery import sweep_orphans
 from relay.store.base import Database
 from relay.store.repositories.copies import copies_of
 from relay.store.repositories.events import events_of, verify
-from relay.store.repositories.messages import get_message
+from relay.store.repositories.messages import get_key, get_message
 from tests.contract.intake_contract import ENVELOPE, SESSION, IntakeContract
 from tests.contract.spool.spool import TENANT, Spool, make_spool
+from tests.contract.store.databases import SteppedClock
 
 
 class SpoolSubject:
@@ -102,6 +106,30 @@ def test_session_and_states_are_stored(spool: Spool) -> None:
 
 def test_postmaster_without_domain_is_a_recipient(spool: Spool) -> None:
     assert spool.copy(spool.put("Postmaster")).normal_address == "postmaster"
+
+
+def test_a_client_that_outlasts_an_epoch_is_sealed_to_the_new_one(db: Database, clock: SteppedClock) -> None:
+    # What is sealed to an epoch that is destroyed an hour after its end would be acknowledged and lost.
+    old, new = (Opener(SUITE_P256, generate_private(SUITE_P256)) for _ in range(2))
+    published = [SpoolPublicKey("epoch-1", SUITE_P256, old.public_octets())]
+    intake = SpoolIntake(db, lambda: published[-1], "gw.bank.example", TENANT, 1_000_000)
+
+    async def scenario() -> str:
+        incoming = intake.open(SESSION, Envelope("anna@bank.example", (Recipient("eva@partner.example"),)))
+        await incoming.write(b"Subject: slow\r\n")
+        published.append(SpoolPublicKey("epoch-2", SUITE_P256, new.public_octets()))
+        await incoming.write(b"\r\nbody\r\n")
+        await incoming.commit()
+        return incoming.message_id
+
+    message_id = asyncio.run(scenario())
+    intake.close()
+    with db.reading() as tx:
+        wrapped = get_key(tx, message_id)
+    assert wrapped.epoch == "epoch-2"
+    key = open_mail_key(new, message_id, wrapped)
+    with open_content(db, message_id, 0, key).open() as stream:
+        assert stream.read() == b"Subject: slow\r\n\r\nbody\r\n"
 
 
 def test_content_and_keys_are_sealed_at_rest(spool: Spool) -> None:
