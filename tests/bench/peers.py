@@ -51,7 +51,7 @@ def free_port() -> int:
     return port
 
 
-def _await_port(port: int, seconds: float = 40) -> None:
+def await_port(port: int, seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -76,7 +76,7 @@ def postfix_queue() -> Iterator[int]:
     (config / "master.cf").write_text(_MASTER.format(port=port))
     subprocess.run(["/usr/sbin/postfix", "-c", config, "start"], check=True, capture_output=True)
     try:
-        _await_port(port)
+        await_port(port)
         yield port
     finally:
         subprocess.run(["/usr/sbin/postfix", "-c", config, "stop"], check=False, capture_output=True)
@@ -110,7 +110,7 @@ def smtpd_alone() -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await_port(port)
+        await_port(port)
         yield port
     finally:
         process.terminate()

@@ -217,6 +217,9 @@ def test_a_late_settlement_is_refused_by_the_fence(bench: Bench):
         go_on.set()
         thread.join(20)
         assert len(server.mails) == 1
+        # Never run as a loop, so nobody else closes its signal.
+        deliverer._ended.close()
+        deliverer._end_signal.close()
     (copy,) = bench.copies(message)
     assert (copy.state, copy.owner, copy.fence) == (State.QUEUED, "other/deliver", taken.copies[0].fence)
     with bench.database.transaction() as tx:
