@@ -220,11 +220,6 @@ class SessionOpener:
         return session
 
 
-def open_session(hop: Hop, hostname: str, timeouts: Timeouts, contexts: TlsContexts) -> SmtpSession:
-    """Open one session. Raises a HopError."""
-    return SessionOpener(hostname, timeouts, contexts)(hop)
-
-
 def _say_hello(session: SmtpSession, hostname: str) -> None:
     # RFC 3207 4.2: what was offered before TLS is forgotten, hence the whole mapping is replaced.
     session.features = {}

@@ -7,7 +7,6 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Callable
 
 READY_FD = "LETTERLOCK_READY_FD"
 _PR_SET_PDEATHSIG = 1
@@ -41,21 +40,3 @@ def say_ready() -> None:
         with contextlib.suppress(OSError):
             os.write(int(number), b"1")
             os.close(int(number))
-
-
-class Heartbeat:
-    """Calls a function every so often in a thread of its own until closed."""
-
-    def __init__(self, seconds: float, beat: Callable[[], None]) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(seconds, beat), daemon=True)
-        self._thread.start()
-
-    def _run(self, seconds: float, beat: Callable[[], None]) -> None:
-        while not self._stop.wait(seconds):
-            beat()
-
-    def close(self) -> None:
-        """Stop calling."""
-        self._stop.set()
-        self._thread.join(5)

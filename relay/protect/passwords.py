@@ -74,10 +74,6 @@ class PairPasswords:
         context = self._context(row.sender, row.partner_id, row.version, row.message_id)
         return self._keystore.open(context, row.blob, grant).decode("ascii")
 
-    def rotate(self, tx: Tx, sender: str, partner: Partner, actor: Actor) -> None:
-        """Retire the pair's password; the next mail makes a new one and tells the sender."""
-        rows.retire_pair(tx, self._tenant, sender, partner.id, actor)
-
     def record(self, tx: Tx, plan: PasswordPlan, message_id: str) -> str:
         """Record what is new as part of `tx` and return the password's id.
 
