@@ -20,7 +20,7 @@ class BuildWithData(build_py):
         for name in _DATA:
             package = Path(self.build_lib, name)
             if package.is_dir():
-                (package / "__init__.py").write_text('"""Files of the program; see relay.resources."""\n')
+                (package / "__init__.py").write_text('"""Files of the program; see relay.core.resources."""\n')
 
 
 setup(

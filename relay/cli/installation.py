@@ -13,9 +13,9 @@ from relay.cli.exits import EX_CANTCREAT, CommandError
 from relay.core.clock import SystemClock
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event
+from relay.core.resources import templates_folder
 from relay.keystore.pin import create_pin_file, read_pin_file
 from relay.keystore.software import SoftwareToken
-from relay.resources import templates_folder
 from relay.scheduler.jobs import EPOCH_BEGUN
 from relay.settings import Settings, load_settings
 from relay.store.base import Tx

@@ -21,10 +21,10 @@ from flask import Flask, Response, abort, redirect, render_template, request, ur
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as WsgiResponse
 
+from relay.core.resources import static_folder, templates_folder
 from relay.demo.mailview import Kind, MailView, read_mail
 from relay.demo.outbox import CaughtEnvelope, OutboxReader
 from relay.demo.samples import make_sample, sample_titles
-from relay.resources import static_folder, templates_folder
 
 PER_PAGE = 50
 _PAGE_POLICY = (

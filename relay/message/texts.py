@@ -19,8 +19,8 @@ from pathlib import Path
 from string import Template
 
 from relay.core.errors import ConfigurationError
+from relay.core.resources import templates_folder
 from relay.message.words import clean_text
-from relay.resources import templates_folder
 
 LANGUAGES = ("en", "de")
 _WIDTH = 74

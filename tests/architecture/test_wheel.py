@@ -101,7 +101,7 @@ root = sys.argv.pop(1)
 sys.path[:] = [entry for entry in sys.path if not entry.startswith(root) or "site-packages" in entry]
 sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
 if sys.argv[1] == "where":
-    import relay.resources as resources
+    import relay.core.resources as resources
     print(resources.__file__, resources.templates_folder(), resources.static_folder(), sep="\\n")
 else:
     from relay.cli.main import main

@@ -255,7 +255,7 @@ def test_a_password_of_one_message_is_called_that() -> None:
 
 
 def test_every_template_exists_in_both_languages_and_reads() -> None:
-    from relay.resources import templates_folder
+    from relay.core.resources import templates_folder
 
     names = sorted(path.name for path in (templates_folder() / "mail").glob("*.txt"))
     assert {name.split(".")[0] for name in names if ".de." in name} == {

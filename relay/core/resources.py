@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def _folder(name: str, package: str) -> Path:
-    beside = Path(__file__).resolve().parent.parent / name
+    beside = Path(__file__).resolve().parent.parent.parent / name
     if beside.is_dir():
         return beside
     return Path(str(files(package)))
