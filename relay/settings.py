@@ -80,6 +80,32 @@ class DeliverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PortalLinkSettings:
+    """How the inside reaches the portal's link listener: mutual TLS, both certificates pinned."""
+
+    url: str
+    """`https://HOST:PORT`, without a path."""
+    certificate: Path
+    key: Path
+    peer_certificate: Path
+    """The portal's own certificate, which is compared octet by octet; no authority counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortalSettings:
+    """The portal that partners see."""
+
+    url: str
+    """Base of all links to partners, `https://portal.bank.example`."""
+    portal_id: str
+    """22 characters; empty as long as no portal is linked."""
+    link: PortalLinkSettings | None
+    """None until the portal stands: PDFs carry a Reply button that waits for it; nothing is sent by webmail."""
+    scanner: str
+    """Where clamd listens: `unix:/path` or `tcp:HOST:PORT`; empty scans nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one host. Paths are absolute."""
 
@@ -96,8 +122,13 @@ class Settings:
     deliver: DeliverSettings
     log_level: str
     clock_offset_file: Path | None
-    portal_url: str | None
-    """Base of reply links, `https://portal.bank.example`; None leaves Reply out of PDFs."""
+    portal: PortalSettings | None
+    """None leaves Reply out of PDFs."""
+
+    @property
+    def portal_url(self) -> str | None:
+        """Base of reply links, or None."""
+        return self.portal.url if self.portal else None
 
 
 class _Table:
@@ -225,12 +256,38 @@ def _read_tls(base: Path, table: _Table) -> TlsSettings | None:
     )
 
 
-def _read_portal_url(table: _Table) -> str | None:
+def _read_portal(base: Path, table: _Table) -> PortalSettings | None:
     url: str | None = table.text("url")
+    portal_id = str(table.text("id", ""))
+    link_url: str | None = table.text("link")
+    names = ("link_certificate", "link_key", "link_peer")
+    files = {name: table.text(name) for name in names}
+    scanner = str(table.text("scanner", ""))
     table.finish()
-    if url is not None and not re.fullmatch(r"https://[^\s/?#]+", url.rstrip("/")):
+    if url is None:
+        if link_url or portal_id:
+            raise ConfigurationError("portal.url", "is missing", 'Write url = "https://portal.bank.example"')
+        return None
+    if not re.fullmatch(r"https://[^\s/?#]+", url.rstrip("/")):
         raise ConfigurationError("portal.url", "is not an https address", 'Write "https://portal.bank.example"')
-    return url.rstrip("/") if url else None
+    if portal_id and not re.fullmatch(r"[A-Za-z0-9_-]{22}", portal_id):
+        raise ConfigurationError("portal.id", "is not a portal's id", "Copy the 22 characters that the portal shows")
+    if scanner and not re.fullmatch(r"unix:/.+|tcp:[^\s:]+:\d{1,5}", scanner):
+        raise ConfigurationError(
+            "portal.scanner", "is no address of clamd", 'Write "unix:/run/clamav/clamd.ctl" or "tcp:127.0.0.1:3310"'
+        )
+    link = None
+    if link_url is not None:
+        if not re.fullmatch(r"https://[^\s/?#]+:\d{1,5}", link_url.rstrip("/")):
+            raise ConfigurationError("portal.link", "is not an https address", 'Write "https://dmz-host:8443"')
+        if not portal_id:
+            raise ConfigurationError("portal.id", "is missing", "Copy the 22 characters that the portal shows")
+        paths = {
+            name: _existing(f"portal.{name}", _absolute(base, str(value or name)), "Name a PEM file")
+            for name, value in files.items()
+        }
+        link = PortalLinkSettings(link_url.rstrip("/"), *(paths[name] for name in names))
+    return PortalSettings(url.rstrip("/"), portal_id, link, scanner)
 
 
 def load_settings(path: Path) -> Settings:
@@ -282,7 +339,7 @@ def load_settings(path: Path) -> Settings:
     offset = test.text("clock_offset_file")
     test.finish()
     tls = _read_tls(base, top.table("tls"))
-    portal_url = _read_portal_url(top.table("portal"))
+    portal = _read_portal(base, top.table("portal"))
     top.finish()
     return Settings(
         path=path,
@@ -298,5 +355,5 @@ def load_settings(path: Path) -> Settings:
         deliver=deliver_settings,
         log_level=level,
         clock_offset_file=_absolute(base, offset) if offset else None,
-        portal_url=portal_url,
+        portal=portal,
     )

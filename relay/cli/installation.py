@@ -25,6 +25,12 @@ from relay.store.repositories.tenants import ensure_tenant
 from relay.wiring import make_clock, open_database
 
 SETTINGS_FILE = "letterlock.toml"
+_NO_PORTAL = '''# url = "https://portal.example"
+# id = ""
+# link = "https://portal-link.example:8443"
+# link_certificate = "link/inside.pem"
+# link_key = "link/inside.key"
+# link_peer = "link/portal.pem"'''
 _TEST_CLOCK = """
 [test]
 # Moves the clock of all processes by so many seconds. For tests only.
@@ -39,6 +45,8 @@ class HostChoices:
     hostname: str
     health_port: int = 0
     portal_url: str | None = None
+    portal_link: tuple[tuple[str, str], ...] = ()
+    """Further keys of [portal] by name: id, link, link_certificate, link_key, link_peer, scanner."""
     self_signed: bool = False
     """Make a certificate of our own, for STARTTLS until the real one is there."""
     database_url: str | None = None
@@ -100,9 +108,10 @@ def _settings_text(choices: HostChoices) -> str:
             "# This one is self-signed, made by `letterlock init`: replace both files by your own.\n"
             'certificate = "tls/fullchain.pem"\nkey = "tls/privkey.pem"'
         )
-    portal = '# url = "https://portal.example"'
+    portal = _NO_PORTAL
     if choices.portal_url:
-        portal = f"url = {json.dumps(choices.portal_url)}"
+        lines = [("url", choices.portal_url), *choices.portal_link]
+        portal = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)
     text = template.substitute(
         hostname=choices.hostname,
         database=json.dumps(choices.database_url or "sqlite:///state/letterlock.db"),

@@ -30,6 +30,9 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.tls is None
 
 
+PORTAL = "[portal]\nurl = 'https://x'\nid = 'ENJHhdjed6rBfPOxg9HE-w'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -42,6 +45,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (GOOD + "[tls]\ncertificate = 'x.pem'", "tls"),
         (GOOD + "[log]\nlevel = 'loud'", "log.level"),
         (GOOD + "[portal]\nurl = 'http://x'", "portal.url"),
+        (GOOD + "[portal]\nlink = 'https://dmz.example:8443'", "portal.url"),
+        (GOOD + "[portal]\nurl = 'https://x'\nid = 'short'", "portal.id"),
+        (GOOD + "[portal]\nurl = 'https://x'\nlink = 'https://dmz.example:8443'", "portal.id"),
+        (GOOD + PORTAL + "link = 'https://dmz.example'", "portal.link"),
+        (GOOD + PORTAL + "link = 'https://dmz.example:8443'", "portal.link_certificate"),
+        (GOOD + PORTAL + "scanner = 'localhost'", "portal.scanner"),
         (GOOD + "colour = 1\n", "database.colour"),
         ("host = 1", "host"),
     ],
@@ -74,3 +83,17 @@ def test_the_file_is_found_by_option_then_environment(tmp_path: Path) -> None:
         find_settings_file(str(tmp_path / "none.toml"), {})
     with pytest.raises(ConfigurationError, match="letterlock init"):
         find_settings_file(None, {})
+
+
+def test_the_link_to_the_portal_is_read_with_its_files(tmp_path: Path) -> None:
+    for name in ("inside.pem", "inside.key", "portal.pem"):
+        (tmp_path / name).write_text("", "utf-8")
+    file = tmp_path / "letterlock.toml"
+    link = "link = 'https://dmz.example:8443/'\nlink_certificate = 'inside.pem'\nlink_key = 'inside.key'\n"
+    file.write_text(GOOD + PORTAL + link + "link_peer = 'portal.pem'\nscanner = 'tcp:127.0.0.1:3310'\n", "utf-8")
+    portal = load_settings(file).portal
+    assert portal is not None
+    assert portal.link is not None
+    assert portal.link.url == "https://dmz.example:8443"
+    assert portal.link.peer_certificate == tmp_path / "portal.pem"
+    assert portal.scanner == "tcp:127.0.0.1:3310"
