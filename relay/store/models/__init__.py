@@ -5,6 +5,17 @@ from relay.store.models.base import METADATA
 from relay.store.models.copy import COPY
 from relay.store.models.decision import DECISION
 from relay.store.models.event import EVENT
+from relay.store.models.mailbox import (
+    MAILBOX,
+    MAILBOX_CARD,
+    MAILBOX_CHUNK,
+    MAILBOX_GENERATION,
+    MAILBOX_MESSAGE,
+    MAILBOX_QUARANTINE,
+    MAILBOX_SEEN,
+    PORTAL_MARK,
+    PORTAL_PUSH,
+)
 from relay.store.models.message import CHUNK, FINISHED, INCOMING, MAIL_KEY, MESSAGE, SEEN, VARIANT
 from relay.store.models.partner import PAIR_PASSWORD, PARTNER
 from relay.store.models.reply_link import REPLY_LINK
@@ -19,11 +30,20 @@ __all__ = [
     "INCOMING",
     "JOB",
     "LOGIN",
+    "MAILBOX",
+    "MAILBOX_CARD",
+    "MAILBOX_CHUNK",
+    "MAILBOX_GENERATION",
+    "MAILBOX_MESSAGE",
+    "MAILBOX_QUARANTINE",
+    "MAILBOX_SEEN",
     "MAIL_KEY",
     "MESSAGE",
     "METADATA",
     "PAIR_PASSWORD",
     "PARTNER",
+    "PORTAL_MARK",
+    "PORTAL_PUSH",
     "REPLY_LINK",
     "SEEN",
     "TENANT",
