@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.core.errors import ConfigurationError
-from relay.core.ids import is_id
 
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,8 @@ class LinkSettings:
     """PEM file with the relay's client certificate."""
     key: Path
     """PEM file with its private key."""
-    peer_certificate: str
-    """SHA-256 of the portal's link certificate (DER), hexadecimal, colons allowed; two of them during a change, with a
-    comma between."""
+    peer_certificate: Path
+    """PEM file with the portal's link certificate; during a change with the old and the new one."""
 
     @property
     def host(self) -> str:
@@ -40,29 +40,16 @@ class LinkSettings:
         return urlsplit(self.base_url).port or 8443
 
     def fingerprints(self) -> frozenset[bytes]:
-        """Return the pinned certificates' digests. Raises ConfigurationError."""
-        found = set()
-        for text in self.peer_certificate.split(","):
-            plain = text.strip().replace(":", "").lower()
-            if not _FINGERPRINT.fullmatch(plain):
-                raise ConfigurationError(
-                    "portal.link.peer_certificate",
-                    "is no SHA-256 fingerprint",
-                    "Write the output of: openssl x509 -in CERT -noout -fingerprint -sha256",
-                )
-            found.add(bytes.fromhex(plain))
-        return frozenset(found)
-
-    def check(self) -> None:
-        """Raise ConfigurationError for what cannot work."""
-        if not is_id(self.portal_id):
-            raise ConfigurationError("portal.id", "is not an id of 22 characters", "Copy it from `letterlock portal`")
-        parts = urlsplit(self.base_url)
-        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        """Return the SHA-256 digests of the pinned certificates. Raises ConfigurationError."""
+        try:
+            blocks = _PEM.findall(self.peer_certificate.read_text("ascii"))
+            pins = frozenset(hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).digest() for block in blocks)
+        except (OSError, ValueError) as error:
             raise ConfigurationError(
-                "portal.link.url", "is not https://HOST:PORT", 'Write "https://portal-link.bank.example:8443"'
+                "portal.link_peer", f"{self.peer_certificate} cannot be read", "Name a PEM file with the certificate"
+            ) from error
+        if not pins:
+            raise ConfigurationError(
+                "portal.link_peer", f"{self.peer_certificate} holds no certificate", "Copy the portal's link.pem there"
             )
-        self.fingerprints()
-        for name, path in (("certificate", self.certificate), ("key", self.key)):
-            if not path.is_file():
-                raise ConfigurationError(f"portal.link.{name}", f"{path} does not exist", "Name a PEM file")
+        return pins
