@@ -1,0 +1,298 @@
+"""The DMZ host's settings: one TOML file, letterlock-portal.toml, plus secret files, checked at start.
+
+An error names the key and says what to do. Nothing of the inside stands here: no mail server, no domain, no address of
+a person. sealed-mailbox 2 (pepper, row keys apart), 13 (decrypt), 15 (link listener), 17 (limits).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from relay.core.errors import ConfigurationError
+from relay.core.ids import is_id
+
+ENVIRONMENT_VARIABLE = "LETTERLOCK_PORTAL_CONFIG"
+FILE_NAME = "letterlock-portal.toml"
+DEFAULT_PATH = Path("/etc/letterlock") / FILE_NAME
+MIB = 1024 * 1024
+_LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^\s:]+):(?P<port>\d{1,5})")
+_PUBLIC_URL = re.compile(r"https://[^\s/?#]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """One listener: where, how many processes and threads, and its certificate (None: plain HTTP behind a proxy)."""
+
+    host: str
+    port: int
+    processes: int
+    threads: int
+    certificate: Path | None
+    key: Path | None
+
+    @property
+    def address(self) -> str:
+        """Return `host:port` as servers take it."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Octets and days. sealed-mailbox 17."""
+
+    message: int
+    box: int
+    sent_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Two databases: everything, and the row keys, whose back-ups are kept at most 7 days."""
+
+    url: str
+    keys_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one portal host. Paths are absolute."""
+
+    path: Path
+    portal_id: str
+    url: str
+    """Base of the public address, without a slash at its end."""
+    decrypt: str
+    state_dir: Path
+    pepper_file: Path
+    database: DatabaseSettings
+    web: ListenSettings
+    is_behind_proxy: bool
+    """The last address in X-Forwarded-For is the reader's."""
+    link: ListenSettings
+    relay_certificates: Path
+    """PEM file with the relay's link certificate, two of them during a change. Pinned octet by octet."""
+    limits: LimitSettings
+    brands: tuple[Mapping[str, Any], ...]
+    """The `[[brand]]` tables, which portal.pages reads and checks."""
+    log_level: str
+    clock_offset_file: Path | None
+
+    @property
+    def is_secure(self) -> bool:
+        """Tell whether readers come by https; only a test on the loopback does not."""
+        return self.url.startswith("https:")
+
+
+class _Table:
+    """One TOML table read key by key, so that what nobody asked for can be refused."""
+
+    def __init__(self, name: str, raw: object) -> None:
+        if not isinstance(raw, dict):
+            raise ConfigurationError(name, "must be a table", f"Write [{name}] and its keys below it")
+        self._name = name
+        self._raw: dict[str, Any] = dict(raw)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._raw.pop(key, default)
+        if value is None:
+            raise ConfigurationError(
+                f"{self._name}.{key}", "is missing", "Add it; `letterlock-portal init` shows an example"
+            )
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{self._name}.{key}", 'must be a text in "quotes"', "Correct that line")
+        return value
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value = self._raw.pop(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ConfigurationError(f"{self._name}.{key}", "must be a whole number", "Correct that line")
+        if not low <= value <= high:
+            raise ConfigurationError(f"{self._name}.{key}", f"is {value}", f"Choose a number from {low} to {high}")
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(key, self._raw.pop(key, {}))
+
+    def tables(self, key: str) -> tuple[Mapping[str, Any], ...]:
+        value = self._raw.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise ConfigurationError(key, "must be tables", f"Write [[{key}]] and its keys below it")
+        return tuple(value)
+
+    def finish(self) -> None:
+        for key in self._raw:
+            full = f"{self._name}.{key}" if self._name else key
+            raise ConfigurationError(full, "is not a known setting", "Remove it or correct its spelling")
+
+
+def find_settings_file(option: str | None, environment: Mapping[str, str] | None = None) -> Path:
+    """Return the file to read: --config, else $LETTERLOCK_PORTAL_CONFIG, else /etc/letterlock."""
+    environment = os.environ if environment is None else environment
+    for source, value in (("--config", option), (ENVIRONMENT_VARIABLE, environment.get(ENVIRONMENT_VARIABLE))):
+        if value:
+            path = Path(value)
+            if path.is_dir():
+                path = path / FILE_NAME
+            if not path.is_file():
+                raise ConfigurationError(source, f"{path} does not exist", "Run `letterlock-portal init DIR`")
+            return path.resolve()
+    if DEFAULT_PATH.is_file():
+        return DEFAULT_PATH
+    raise ConfigurationError(
+        "--config",
+        f"no settings file found (also looked at ${ENVIRONMENT_VARIABLE} and {DEFAULT_PATH})",
+        "Run `letterlock-portal init DIR`, then `letterlock-portal --config DIR serve`",
+    )
+
+
+def _absolute(base: Path, text: str) -> Path:
+    return (base / text).resolve()
+
+
+def _existing(key: str, path: Path, fix: str) -> Path:
+    if not path.exists():
+        raise ConfigurationError(key, f"{path} does not exist", fix)
+    return path
+
+
+def _read_portal(table: _Table) -> tuple[str, str, str]:
+    portal_id, url = table.text("id"), table.text("url").rstrip("/")
+    if not is_id(portal_id):
+        raise ConfigurationError("portal.id", "is not an id of 22 characters", "Run `letterlock-portal init` for one")
+    if not _PUBLIC_URL.fullmatch(url):
+        raise ConfigurationError("portal.url", "is not an https address", 'Write "https://portal.bank.example"')
+    decrypt = table.text("decrypt", "browser")
+    if decrypt != "browser":
+        raise ConfigurationError(
+            "portal.decrypt",
+            f"is {decrypt!r}, and this version opens mail in the reader's browser only",
+            'Write "browser" or leave it out',
+        )
+    table.finish()
+    return portal_id, url, decrypt
+
+
+def _read_listen(base: Path, name: str, table: _Table, default: str, processes: int) -> ListenSettings:
+    found = _LISTEN.fullmatch(table.text("listen", default))
+    if found is None or int(found["port"]) > 65535:
+        raise ConfigurationError(f"{name}.listen", "is not HOST:PORT", f'Write "{default}"')
+    files: list[Path | None] = []
+    for key in ("certificate", "key"):
+        text = table.text(key, "")
+        files.append(_existing(f"{name}.{key}", _absolute(base, text), "Name a PEM file") if text else None)
+    if (files[0] is None) != (files[1] is None):
+        raise ConfigurationError(name, "needs both certificate and key", "Name both PEM files, or neither")
+    return ListenSettings(
+        found["host"],
+        int(found["port"]),
+        table.number("processes", processes, 1, 64),
+        table.number("threads", 16, 2, 256),
+        files[0],
+        files[1],
+    )
+
+
+def _read_url(base: Path, key: str, url: str, password_file: str) -> str:
+    if url.startswith("sqlite:///"):
+        return "sqlite:///" + str(_absolute(base, url.removeprefix("sqlite:///")))
+    if not url.startswith("postgresql://"):
+        raise ConfigurationError(
+            key, "is neither sqlite nor postgresql", 'Use "sqlite:///state/portal.db" or "postgresql://..."'
+        )
+    if not password_file:
+        return url
+    path = _existing(f"{key.rpartition('url')[0]}password_file", _absolute(base, password_file), "Create it, mode 0600")
+    parts = urlsplit(url)
+    user, _, rest = parts.netloc.rpartition("@")
+    secret = quote(path.read_text("utf-8").strip(), safe="")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{rest}"))
+
+
+def _read_database(base: Path, table: _Table) -> DatabaseSettings:
+    url = table.text("url", "sqlite:///state/portal.db")
+    default = "sqlite:///state-keys/row-keys.db" if url.startswith("sqlite:") else None
+    keys_url = table.text("keys_url", default)
+    found = DatabaseSettings(
+        _read_url(base, "database.url", url, table.text("password_file", "")),
+        _read_url(base, "database.keys_url", keys_url, table.text("keys_password_file", "")),
+    )
+    table.finish()
+    if found.url == found.keys_url:
+        raise ConfigurationError(
+            "database.keys_url",
+            "is the same database as database.url",
+            "Row keys need their own file, or their own schema: add ?options=-csearch_path%3Drow_keys",
+        )
+    return found
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check the settings file. Raises ConfigurationError that names the key and the fix."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            "--config", f"{path} cannot be read ({error.strerror})", "Check owner and mode"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"is not TOML: {error}", "Correct that line") from error
+    base = path.parent
+    top = _Table("", raw)
+    portal_id, url, decrypt = _read_portal(top.table("portal"))
+    paths = top.table("paths")
+    state_dir = _absolute(base, paths.text("state", "state"))
+    pepper = _absolute(base, paths.text("pepper", "secrets/pepper"))
+    paths.finish()
+    web_table, link_table = top.table("web"), top.table("link")
+    web = _read_listen(base, "web", web_table, "127.0.0.1:8080", 2)
+    proxy = web_table.text("forwarded_for", "none")
+    if proxy not in ("none", "last"):
+        raise ConfigurationError("web.forwarded_for", f"is {proxy!r}", 'Write "last" behind a proxy, else "none"')
+    web_table.finish()
+    link = _read_listen(base, "link", link_table, "127.0.0.1:8443", 1)
+    if link.certificate is None:
+        raise ConfigurationError("link.certificate", "is missing", "Run `letterlock-portal init` for one")
+    relay = _absolute(base, link_table.text("relay_certificates", "link/relay.pem"))
+    link_table.finish()
+    limits = top.table("limits")
+    limit_settings = LimitSettings(
+        limits.number("message_mib", 50, 1, 2048) * MIB,
+        limits.number("box_mib", 1024, 10, 1024 * 1024) * MIB,
+        limits.number("sent_days", 90, 1, 3650),
+    )
+    limits.finish()
+    log = top.table("log")
+    level = log.text("level", "info")
+    if level not in ("debug", "info", "warning", "error"):
+        raise ConfigurationError("log.level", f"is {level!r}", "Choose debug, info, warning or error")
+    log.finish()
+    test = top.table("test")
+    offset = test.text("clock_offset_file", "")
+    test.finish()
+    database = _read_database(base, top.table("database"))
+    brands = top.tables("brand")
+    top.finish()
+    return Settings(
+        path=path,
+        portal_id=portal_id,
+        url=url,
+        decrypt=decrypt,
+        state_dir=state_dir,
+        pepper_file=pepper,
+        database=database,
+        web=web,
+        is_behind_proxy=proxy == "last",
+        link=link,
+        relay_certificates=relay,
+        limits=limit_settings,
+        brands=brands,
+        log_level=level,
+        clock_offset_file=_absolute(base, offset) if offset else None,
+    )
