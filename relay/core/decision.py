@@ -18,6 +18,8 @@ class Method(StrEnum):
     REJECT = "reject"
     DISCARD = "discard"
     FORWARD = "forward"
+    RETURN = "return"
+    """Not for rules: an answer to a mail of ours at its return address, which the relay reads itself."""
 
 
 class Reason(StrEnum):

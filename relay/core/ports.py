@@ -84,7 +84,7 @@ class SpoolPublicKey:
 
 @dataclass(frozen=True, slots=True)
 class WrappedMailKey:
-    """A message key sealed with HPKE to one epoch's spool key; `data` = enc || ct."""
+    """A message key sealed with HPKE to one epoch's spool key; `suite` and `data` as core.wire.mailkey says."""
 
     epoch: str
     suite: int

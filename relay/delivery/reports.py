@@ -11,7 +11,9 @@ from typing import Protocol
 
 from relay.core.clock import to_datetime
 from relay.core.errors import LetterlockError
+from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant, KeyStore
+from relay.core.returns import read_return_token
 from relay.delivery.endings import Ending
 from relay.delivery.errors import Why
 from relay.delivery.outcome import Delivered
@@ -119,6 +121,8 @@ class DsnReports:
             reverse_path="",
             recipients=(message.reverse_path,),
             content=b"".join(write_dsn(report)),
+            # What comes back to one of our own mails is read by the worker and told to whoever caused it.
+            state=State.RECEIVED if read_return_token(message.reverse_path) else State.QUEUED,
             hop=self._hop_for(message.reverse_path),
             cause=message.id,
             smtputf8=message.smtputf8 and not message.reverse_path.isascii(),

@@ -84,6 +84,9 @@ def _decide(facts: Facts, recipient: RecipientFacts, ruleset: Ruleset, recorder:
 def _decide_fixed(case: Case) -> Decision | None:
     """Decide what no rule may change, or return None."""
     facts, recipient, ruleset = case.facts, case.recipient, case.ruleset
+    if recipient.is_return:
+        sentence = "Read by the gateway itself, because it answers one of its own mails."
+        return Decision(Method.RETURN, Reason.SYSTEM, sentence, ("fixed:return",), ruleset.version)
     if facts.is_system:
         return _decide_system(case)
     if facts.is_loop:

@@ -16,6 +16,7 @@ from relay.core.documents.organisation import Organisation
 from relay.core.documents.patterns import PatternSet
 from relay.core.envelope import SessionInfo, Side
 from relay.core.errors import AddressError
+from relay.core.returns import read_return_token
 from relay.policy.message_facts import MailboxFacts, MessageFacts
 from relay.policy.senders import choose_pair_owner, is_foreign_mail, normalise_or_none
 
@@ -161,6 +162,8 @@ class RecipientFacts:
     """Methods that are possible for this recipient now: a certificate is known, and so on."""
     forwarded_from: tuple[str, ...] = ()
     """Recipients that a rule's forward went through before, first one first."""
+    is_return: bool = False
+    """A return address of our own mails (relay.core.returns)."""
 
     @property
     def domain(self) -> str:
@@ -299,4 +302,5 @@ def gather_recipient(
         partner=partner or PartnerFacts(),
         possible=frozenset(possible),
         forwarded_from=tuple(forwarded_from),
+        is_return=domain_of(address) in domains.names() and read_return_token(address) is not None,
     )

@@ -16,6 +16,7 @@ from relay.spool.recovery import forget_finished, forget_seen, shred_finished, s
 from relay.store.base import Database
 from relay.store.repositories.events import general_events, write_anchor
 from relay.store.repositories.reply_links import forget_reply_links
+from relay.store.repositories.return_paths import forget_return_paths
 
 EPOCH_MS = DAY
 """How long an epoch's key is the one that new mail is sealed to."""
@@ -53,6 +54,7 @@ def make_jobs(
             total += count
         with database.transaction() as tx:
             links = forget_reply_links(tx, tenant, tx.now_ms() - keep)
+            links += forget_return_paths(tx, tenant, tx.now_ms())
         return f"messages {total}, retries {forget_seen(database)}, links {links}"
 
     def anchor() -> str:

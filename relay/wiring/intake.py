@@ -22,6 +22,7 @@ from relay.core.documents.listeners import Listener, ListenerTls
 from relay.core.documents.organisation import Organisation
 from relay.core.documents.patterns import PatternSet
 from relay.core.errors import ConfigurationError, LetterlockError
+from relay.core.returns import read_return_token
 from relay.keystore.public import SpoolPublicFile
 from relay.log import Log
 from relay.organisation import CurrentOrganisation
@@ -283,6 +284,7 @@ def _make_is_recipient(domains: DomainsDocument) -> Callable[[str], bool]:
 
     def is_recipient(address: str) -> bool:
         known = patterns.get(address.rpartition("@")[2])
-        return known is not None and known.matches(address)
+        # A return address of our own mails is taken wherever a list of recipients is kept.
+        return known is not None and (known.matches(address) or read_return_token(address) is not None)
 
     return is_recipient

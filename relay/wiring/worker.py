@@ -12,6 +12,7 @@ from relay.actions.base import Action
 from relay.actions.clear import PassAction
 from relay.actions.pdf import PdfAction
 from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, RejectAction
+from relay.actions.returned import ReturnAction
 from relay.actions.tell import SenderTeller
 from relay.core.decision import Method
 from relay.message.texts import MailTexts
@@ -33,7 +34,8 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
     keystore = open_keystore(settings, "worker")
     organisation = CurrentOrganisation(database, tenant)
     hop_for = make_hop_for(organisation)
-    teller = SenderTeller(make_mailer(settings, process, organisation))
+    mailer = make_mailer(settings, process, organisation)
+    teller = SenderTeller(mailer)
     hold = HoldAction(database, actor, teller)
     temporary_dir = settings.state_dir / "tmp"
     temporary_dir.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             Method.REJECT: RejectAction(database, actor, teller),
             Method.DISCARD: DiscardAction(database, actor),
             Method.FORWARD: ForwardAction(database, tenant, actor),
+            Method.RETURN: ReturnAction(database, tenant, actor, mailer),
         }
         try:
             yield Pipeline(

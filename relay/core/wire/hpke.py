@@ -1,4 +1,4 @@
-"""HPKE (RFC 9180), base mode, single shot, empty AAD: `sealed = enc || ct`.
+"""HPKE (RFC 9180), base mode, single shot, empty AAD: `sealed = enc || ct`. Contexts of many messages: hpke_context.
 
 Suites of sealed-mailbox 4: 1 = DHKEM(X25519), 2 = DHKEM(P-256), both with HKDF-SHA256 and AES-256-GCM. Another number
 is refused, never guessed. Public keys are the raw forms of RFC 9180 7.1.1: 32 octets, or 65 octets uncompressed.
@@ -19,7 +19,8 @@ SUITE_P256 = 2
 TAG_LENGTH = 16
 
 _KEMS = {SUITE_X25519: KEM.X25519, SUITE_P256: KEM.P256}
-_ENC_LENGTHS = {SUITE_X25519: 32, SUITE_P256: 65}
+ENC_LENGTHS = {SUITE_X25519: 32, SUITE_P256: 65}
+"""Octets of a public key, and so of `enc`, by suite."""
 
 
 def _suite(number: int) -> Suite:
@@ -32,14 +33,15 @@ def _suite(number: int) -> Suite:
 class Recipient:
     """A parsed public key, worth keeping where many values are sealed to it. Safe to share between threads."""
 
-    __slots__ = ("_public", "_suite", "suite")
+    __slots__ = ("_public", "_suite", "public", "suite")
 
     def __init__(self, suite: int, public: bytes) -> None:
         """Take the raw public key. Raises EncodingError for an unknown suite, a bad length or a point off the curve."""
         self.suite = suite
+        self.public = public
         self._suite = _suite(suite)
         self._public: x25519.X25519PublicKey | ec.EllipticCurvePublicKey
-        if len(public) != _ENC_LENGTHS[suite]:
+        if len(public) != ENC_LENGTHS[suite]:
             raise EncodingError("HPKE public key has a wrong length")
         try:
             if suite == SUITE_X25519:
@@ -83,9 +85,21 @@ class Opener:
             return self._private.public_key().public_bytes_raw()
         return self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
+    def agree(self, untrusted_enc: bytes) -> bytes:
+        """Return the raw shared secret with an ephemeral public key (RFC 9180 4.1 `DH`). Raises SealedDataError."""
+        try:
+            if isinstance(self._private, x25519.X25519PrivateKey):
+                return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(untrusted_enc))
+            if len(untrusted_enc) != ENC_LENGTHS[SUITE_P256]:
+                raise ValueError("not the uncompressed form")
+            point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), untrusted_enc)
+            return self._private.exchange(ec.ECDH(), point)
+        except ValueError as error:
+            raise SealedDataError("HPKE: no shared secret with this public key") from error
+
     def open(self, info: bytes, untrusted_sealed: bytes) -> bytes:
         """Return the plaintext. Raises SealedDataError."""
-        if len(untrusted_sealed) < _ENC_LENGTHS[self.suite] + TAG_LENGTH:
+        if len(untrusted_sealed) < ENC_LENGTHS[self.suite] + TAG_LENGTH:
             raise SealedDataError("HPKE: too short")
         try:
             return self._suite.decrypt(untrusted_sealed, self._private, info)

@@ -19,6 +19,7 @@ from relay.store.models.mailbox import (
 from relay.store.models.message import CHUNK, FINISHED, INCOMING, MAIL_KEY, MESSAGE, SEEN, VARIANT
 from relay.store.models.partner import PAIR_PASSWORD, PARTNER
 from relay.store.models.reply_link import REPLY_LINK
+from relay.store.models.return_path import RETURN_PATH
 
 __all__ = [
     "CHUNK",
@@ -45,6 +46,7 @@ __all__ = [
     "PORTAL_MARK",
     "PORTAL_PUSH",
     "REPLY_LINK",
+    "RETURN_PATH",
     "SEEN",
     "TENANT",
     "VARIANT",

@@ -1,4 +1,4 @@
-"""Boxes of the portal as the inside knows them: accounts, generations, kept mail, pushes (sealed-mailbox 2, 6-9, 11-16).
+"""Boxes of the portal as the inside knows them: accounts, generations, kept mail, pushes (sealed-mailbox 2, 6-16).
 
 Bytes that were sealed or signed are kept as they are and never made again: a retry and a restored portal get the same.
 Nothing here is readable mail: messages are sealed to the box, capsules lie under a key that keyd sealed.
@@ -89,9 +89,9 @@ MAILBOX_GENERATION = Table(
     text_column("code_notice", nullable=True),
     PrimaryKeyConstraint("box", "gen"),
 )
-"""`made_by`: `relay` or `browser`; `cause`: first, next, resend, reset, rekey, join; `capsule`: AES-GCM under a key that
-keyd sealed (`key_id`, `mechanism`, `format`, `key`), NULL once destroyed; `capsule_sha`: SHA-256 of the clear bytes, b64.
-`enc`, `sign`: public keys, b64. `seed`: keyd's blob where there is no escrow, until the first rekey.
+"""`made_by`: `relay` or `browser`; `cause`: first, next, resend, reset, rekey, join; `capsule`: AES-GCM under a key
+that keyd sealed (`key_id`, `mechanism`, `format`, `key`), NULL once destroyed; `capsule_sha`: SHA-256 of the clear
+bytes, b64. `enc`, `sign`: public keys, b64. `seed`: keyd's blob where there is no escrow, until the first rekey.
 `password_notice`, `code_notice`: mails of ours that wait until the portal has the capsule."""
 
 MAILBOX_MESSAGE = Table(
