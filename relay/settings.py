@@ -17,6 +17,8 @@ from typing import Any
 from relay.core.errors import ConfigurationError
 
 ENVIRONMENT_VARIABLE = "LETTERLOCK_CONFIG"
+KEY_ROLES = ("worker", "deliver", "scheduler", "link", "operator")
+"""Roles that keyd has a socket for; relay.keystore.grants says what each may do."""
 DEFAULT_PATH = Path("/etc/letterlock/letterlock.toml")
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
@@ -37,6 +39,8 @@ class KeySettings:
     directory: Path
     pin_file: Path
     public_file: Path
+    users: tuple[tuple[str, str], ...]
+    """OS user by role of keyd's sockets, where the processes run as different users; empty goes by file permissions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +316,9 @@ def load_settings(path: Path) -> Settings:
     key_dir = _absolute(base, str(keys.text("directory", "keys")))
     pin_file = _absolute(base, str(keys.text("pin_file", "secrets/token.pin")))
     public_file = _absolute(base, str(keys.text("public_file", "public/spool.json")))
+    users = keys.table("users")
+    key_users = tuple((role, name) for role in KEY_ROLES if (name := str(users.text(role, ""))))
+    users.finish()
     keys.finish()
     health = top.table("health")
     health_settings = HealthSettings(str(health.text("host", "127.0.0.1")), health.number("port", 0, 0, 65535))
@@ -347,7 +354,7 @@ def load_settings(path: Path) -> Settings:
         state_dir=state_dir,
         run_dir=run_dir,
         database_url=database_url,
-        keys=KeySettings(key_dir, pin_file, public_file),
+        keys=KeySettings(key_dir, pin_file, public_file, key_users),
         tls=tls,
         health=health_settings,
         smtpd=smtpd_settings,

@@ -25,7 +25,7 @@ from relay.store.repositories.tenants import ensure_tenant
 from relay.wiring import make_clock, open_database
 
 SETTINGS_FILE = "letterlock.toml"
-_NO_PORTAL = '''# url = "https://portal.example"
+NO_PORTAL = '''# url = "https://portal.example"
 # id = ""
 # link = "https://portal-link.example:8443"
 # link_certificate = "link/inside.pem"
@@ -108,7 +108,7 @@ def _settings_text(choices: HostChoices) -> str:
             "# This one is self-signed, made by `letterlock init`: replace both files by your own.\n"
             'certificate = "tls/fullchain.pem"\nkey = "tls/privkey.pem"'
         )
-    portal = _NO_PORTAL
+    portal = NO_PORTAL
     if choices.portal_url:
         lines = [("url", choices.portal_url), *choices.portal_link]
         portal = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)

@@ -42,20 +42,13 @@ def _run_process(name: str, run: Callable[[Settings], None], options: argparse.N
 
 
 def _run_keyd(settings: Settings) -> None:
-    from relay.keystore.daemon import KeydConfig, run_keyd
+    from relay.keystore.daemon import run_keyd
     from relay.process.health import HealthSocket
-    from relay.wiring import keyd_socket, make_clock
+    from relay.wiring import make_clock
+    from relay.wiring.keyd import make_keyd_config
 
     stop = stop_on_signals()
-    config = KeydConfig(
-        token_dir=settings.keys.directory,
-        pin_file=settings.keys.pin_file,
-        public_file=settings.keys.public_file,
-        socket_dir=keyd_socket(settings, "worker").parent,
-        audit_dir=settings.state_dir / "keyd-audit",
-        # Each worker child and each thread of deliver may keep one, and a new child comes before the old one's is gone.
-        connections=max(16, 2 * max(settings.worker.processes, settings.deliver.connections)),
-    )
+    config = make_keyd_config(settings)
     health = HealthSocket(settings.run_dir, "keyd", lambda: {"status": "ok"})
     try:
         run_keyd(config, make_clock(settings), stop, say_ready)

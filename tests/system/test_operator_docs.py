@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli.installation import NO_PORTAL
 from tests.integration.delivery.fault_server import FaultServer
 
 ROOT = Path(__file__).parents[2]
@@ -203,10 +204,10 @@ def test_the_settings_page_explains_every_key() -> None:
     page = (PAGES / "README.md").read_text("utf-8")
     template = (ROOT / "templates/host/letterlock.toml").read_text("utf-8")
     # Keys in comments are those that a host may add.
-    text = re.sub(r"^# (\w+ = )", r"\1", template, flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = |\[)", r"\1", template, flags=re.MULTILINE)
     text = (
         text.replace("$tls", 'certificate = ""\nkey = ""')
-        .replace("$portal", 'url = ""')
+        .replace("$portal", re.sub("^# ", "", NO_PORTAL, flags=re.MULTILINE))
         .replace("$health_port", "0")
         .replace("$database", '""')
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
 
 from relay.core.errors import ConfigurationError
+from relay.keystore.grants import Role
 from relay.settings import find_settings_file, load_settings
+from relay.wiring.keyd import make_keyd_config
 
 GOOD = """
 [host]
@@ -97,3 +100,17 @@ def test_the_link_to_the_portal_is_read_with_its_files(tmp_path: Path) -> None:
     assert portal.link.url == "https://dmz.example:8443"
     assert portal.link.peer_certificate == tmp_path / "portal.pem"
     assert portal.scanner == "tcp:127.0.0.1:3310"
+
+
+def test_each_role_of_keyd_may_have_a_user_of_its_own(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, GOOD + "[keys.users]\nworker = 'nobody'\n"))
+    config = make_keyd_config(settings)
+    account = pwd.getpwnam("nobody")
+    assert config.users == {Role.WORKER: frozenset({account.pw_uid})}
+    assert config.socket_groups == {Role.WORKER: account.pw_gid}
+    assert config.directory_mode == 0o711
+    unknown = load_settings(write(tmp_path, GOOD + "[keys.users]\ndeliver = 'no-such-user'\n"))
+    with pytest.raises(ConfigurationError, match="no user 'no-such-user'"):
+        make_keyd_config(unknown)
+    with pytest.raises(ConfigurationError, match="smtpd"):
+        load_settings(write(tmp_path, GOOD + "[keys.users]\nsmtpd = 'nobody'\n"))
