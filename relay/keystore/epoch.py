@@ -20,6 +20,7 @@ from relay.core.errors import KeyStoreError
 from relay.core.ports import SpoolPublicKey
 from relay.core.wire.errors import EncodingError
 from relay.core.wire.hpke import SUITE_P256, Opener, generate_private
+from relay.core.wire.mailkey import MailKeyOpener
 from relay.core.wire.pae import decode_b64, encode_b64, encode_pae
 from relay.keystore.files import destroy_file, make_directory, read_secret, write_atomically
 
@@ -48,11 +49,12 @@ class Epoch:
     """One epoch key in use."""
 
     name: str
-    opener: Opener
+    mail_keys: MailKeyOpener
 
     def public_key(self) -> SpoolPublicKey:
         """Return the public half."""
-        return SpoolPublicKey(epoch=self.name, suite=self.opener.suite, public=self.opener.public_octets())
+        opener = self.mail_keys.opener
+        return SpoolPublicKey(epoch=self.name, suite=opener.suite, public=opener.public_octets())
 
 
 class EpochFolder:
@@ -102,7 +104,7 @@ class EpochFolder:
                 raise EncodingError("unknown version, name or suite")
             sealed = decode_b64(document["sealed"])
             private = self._key.decrypt(sealed[:12], sealed[12:], encode_pae(_LABEL, _FORMAT, name, suite, created))
-            return Epoch(name, Opener(suite, private))
+            return Epoch(name, MailKeyOpener(Opener(suite, private)))
         except (ValueError, KeyError, TypeError, RecursionError, EncodingError, InvalidTag) as error:
             raise KeyStoreError(f"{path}: is damaged or belongs to another token") from error
 
@@ -119,7 +121,7 @@ class EpochFolder:
             "sealed": encode_b64(nonce + self._key.encrypt(nonce, private, aad)),
         }
         write_atomically(self._directory / f"{name}.key", json.dumps(document).encode("ascii") + b"\n")
-        return Epoch(name, Opener(SUITE_P256, private))
+        return Epoch(name, MailKeyOpener(Opener(SUITE_P256, private)))
 
     def bury(self, name: str, actor: str, now_ms: int) -> None:
         """Write the tombstone: the epoch counts as destroyed; `load` erases what is left. Raises KeyStoreError."""

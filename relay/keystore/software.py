@@ -29,7 +29,7 @@ from relay.core.ids import new_id
 from relay.core.ports import Actor, Grant, SealedBlob, SpoolPublicKey, WrappedMailKey
 from relay.core.wire.contexts import PROBE_LABEL
 from relay.core.wire.errors import SealedDataError
-from relay.core.wire.mailkey import MailKeySealer, open_mail_key
+from relay.core.wire.mailkey import MailKeySealer
 from relay.core.wire.pae import encode_pae
 from relay.keystore.epoch import Epoch, EpochFolder, is_epoch, name_epoch, serial_of
 from relay.keystore.files import make_directory, read_secret, write_atomically
@@ -202,10 +202,10 @@ class SoftwareToken:
             if wrapped.epoch in self._destroyed:
                 raise KeyDestroyedError(f"epoch {wrapped.epoch} was destroyed")
             raise KeyStoreError("the token has no key of this epoch")
-        if wrapped.suite != epoch.opener.suite:
+        if not epoch.mail_keys.accepts(wrapped.suite):
             raise KeyStoreError("the mail key's suite is not its epoch's")
         try:
-            mail_key = open_mail_key(epoch.opener, message_id, wrapped)
+            mail_key = epoch.mail_keys.open(message_id, wrapped)
         except SealedDataError as error:
             raise KeyStoreError("the mail key does not open for this message") from error
         if len(mail_key) != 32:

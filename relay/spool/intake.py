@@ -18,9 +18,9 @@ from collections.abc import Callable
 from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import StorageError, StorageFullError
 from relay.core.ids import new_id
-from relay.core.ports import SpoolPublicKey
+from relay.core.ports import SpoolPublicKey, WrappedMailKey
 from relay.core.wire.chunks import new_mail_key
-from relay.core.wire.mailkey import MailKeySealer
+from relay.core.wire.mailkey import MailKeyBatch, MailKeySealer
 from relay.spool.bridge import LoopBridge
 from relay.spool.buffer import ContentBuffer
 from relay.spool.fingerprint import Fingerprint
@@ -63,6 +63,7 @@ class SpoolIntake:
         self._db = db
         self._spool_public = spool_public
         self._sealer: MailKeySealer | None = None
+        self._batch: MailKeyBatch | None = None
         self.hostname = hostname
         self.tenant = tenant
         self.max_message = max_message
@@ -103,12 +104,15 @@ class SpoolIntake:
             self._ahead_changed.notify_all()
         self._writer.close()
 
-    def key_sealer(self) -> MailKeySealer:
-        """Return the sealer for the newest epoch."""
-        public = self._spool_public()
-        if self._sealer is None or self._sealer.public != public:
-            self._sealer = MailKeySealer(public)
-        return self._sealer
+    def seal_key(self, message_id: str, mail_key: bytes) -> WrappedMailKey:
+        """Seal a message's key to the epoch that is the newest now, or was within the last second."""
+        batch = self._batch
+        if batch is None or batch.is_over:
+            public = self._spool_public()
+            if self._sealer is None or self._sealer.public != public:
+                self._sealer = MailKeySealer(public)
+            batch = self._batch = self._sealer.begin_batch()
+        return batch.seal(message_id, mail_key)
 
     def check_spare(self) -> None:
         """Raise StorageFullError when only what the steps of waiting mail need is left."""
@@ -203,7 +207,7 @@ class SpoolMessage:
         self._fingerprint.feed(buffer.peek())
         # Sealed now and not when the message began: a slow client may outlast an epoch, and what is sealed to a
         # destroyed one is lost.
-        wrapped = self._intake.key_sealer().seal(self._message_id, self._key)
+        wrapped = self._intake.seal_key(self._message_id, self._key)
         arrival = Arrival(
             message=self._message(buffer),
             recipients=self._envelope.recipients,

@@ -9,6 +9,9 @@ import sys
 
 from tests.bench import peers
 
+_OURS = 8000
+"""Mails poured into our own intake a round."""
+
 
 def say(text: str) -> None:
     """Print one line at once."""
@@ -16,19 +19,32 @@ def say(text: str) -> None:
 
 
 def bench_intake() -> None:
-    """Durable intake of 10 kB mails at 50 connections beside Postfix's accept-and-queue, interleaved."""
-    with peers.smtpd_alone() as ours, peers.postfix_queue() as theirs:
-        peers.pour_mail(ours, 500, 50, 10_000)
-        peers.pour_mail(theirs, 500, 50, 10_000)
-        ratios, rates = [], []
+    """Durable intake of 10 kB mails at 50 connections beside Postfix's accept-and-queue, interleaved.
+
+    The ordinary Postfix queues mail for a next hop that is away; the other puts it on hold, so that its queue manager
+    has nothing to do.
+    """
+    with (
+        peers.smtpd_alone() as (ours, process),
+        peers.postfix_queue(peers.QUEUE) as queueing,
+        peers.postfix_queue(peers.HOLD) as holding,
+    ):
+        for port in (ours, queueing, holding):
+            peers.pour_mail(port, 500, 50, 10_000)
+        rounds: list[tuple[float, float, float]] = []
         for _ in range(3):
-            our_rate = peers.pour_mail(ours, 8000, 50, 10_000)
-            their_rate = peers.pour_mail(theirs, 2000, 50, 10_000)
-            ratios.append(our_rate / their_rate)
-            rates.append((our_rate, their_rate))
-    for our_rate, their_rate in rates:
-        say(f"  intake 10 kB, 50 connections: {our_rate:7.0f}/s   Postfix {their_rate:6.0f}/s")
-    say(f"intake        ratio {statistics.median(ratios):5.1f} x Postfix   (goal 4)")
+            used = peers.cpu_seconds(process)
+            our_rate = peers.pour_mail(ours, _OURS, 50, 10_000)
+            used = peers.cpu_seconds(process) - used
+            rounds.append(
+                (our_rate, peers.pour_mail(queueing, 2000, 50, 10_000), peers.pour_mail(holding, 2000, 50, 10_000))
+            )
+            say(
+                f"  intake 10 kB, 50 connections: {our_rate:7.0f}/s, {1000 * used / _OURS:.2f} ms CPU each"
+                f"   Postfix queues {rounds[-1][1]:6.0f}/s, holds {rounds[-1][2]:6.0f}/s"
+            )
+    queued, held = (statistics.median(one[0] / one[which] for one in rounds) for which in (1, 2))
+    say(f"intake        ratio {queued:5.1f} x Postfix that queues (goal 4), {held:.1f} x Postfix that only holds")
 
 
 def bench_pdf() -> None:

@@ -1,7 +1,8 @@
-"""The peers: a private Postfix that accepts and queues, openssl's AES, and the gateway's own smtpd alone."""
+"""The peers: private Postfixes that accept and queue, openssl's AES, and the gateway's own smtpd alone."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -29,7 +30,7 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 message_size_limit = 60000000
 smtpd_client_connection_count_limit = 0
-smtpd_recipient_restrictions = check_recipient_access static:HOLD, permit_mynetworks, reject
+{variant}
 maillog_file_prefixes = {folder}
 maillog_file = {log}
 """
@@ -39,9 +40,19 @@ postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+error unix - - n - - error
+retry unix - - n - - error
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 proxymap unix - - n - - proxymap
 """
+HOLD = "smtpd_recipient_restrictions = check_recipient_access static:HOLD, permit_mynetworks, reject"
+"""Mail goes to the hold queue, which the queue manager never looks at: the variant kindest to Postfix."""
+QUEUE = "smtpd_recipient_restrictions = permit_mynetworks, reject\ndefer_transports = smtp\n"
+"""Mail is accepted and queued as in any Postfix whose next hop is away: the queue manager takes it and defers it."""
 
 
 def free_port() -> int:
@@ -64,15 +75,17 @@ def await_port(port: int, seconds: float = 40) -> None:
 
 
 @contextmanager
-def postfix_queue() -> Iterator[int]:
-    """Run a Postfix whose smtpd and cleanup accept and queue (to hold, so nothing else runs); yield its port."""
+def postfix_queue(variant: str) -> Iterator[int]:
+    """Run a Postfix that accepts and keeps mail, as `HOLD` or `QUEUE` say; yield its port."""
     folder = Path(tempfile.mkdtemp(prefix="ll-bench-postfix-"))
     folder.chmod(0o755)
     config, queue, data, port = folder / "etc", folder / "queue", folder / "data", free_port()
     for each in (config, queue, data):
         each.mkdir()
     shutil.chown(data, "postfix")
-    (config / "main.cf").write_text(_MAIN.format(queue=queue, data=data, folder=folder, log=folder / "maillog"))
+    (config / "main.cf").write_text(
+        _MAIN.format(queue=queue, data=data, folder=folder, variant=variant, log=folder / "maillog")
+    )
     (config / "master.cf").write_text(_MASTER.format(port=port))
     subprocess.run(["/usr/sbin/postfix", "-c", config, "start"], check=True, capture_output=True)
     try:
@@ -84,8 +97,8 @@ def postfix_queue() -> Iterator[int]:
 
 
 @contextmanager
-def smtpd_alone() -> Iterator[int]:
-    """Run an installation's smtpd alone: durable intake, nothing behind it; yield its inside port."""
+def smtpd_alone() -> Iterator[tuple[int, int]]:
+    """Run an installation's smtpd alone: durable intake, nothing behind it; yield its inside port and its process."""
     from dataclasses import replace
 
     from relay.cli.installation import HostChoices, create_installation
@@ -111,11 +124,24 @@ def smtpd_alone() -> Iterator[int]:
     )
     try:
         await_port(port)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds that a process and its living children have used, waited for or not."""
+    used = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(stat.parent.name) == pid or int(fields[1]) == pid:
+            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
 
 
 def pour_mail(port: int, messages: int, connections: int, octets: int) -> float:

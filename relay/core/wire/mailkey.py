@@ -4,8 +4,8 @@ smtpd and whoever makes mail seals here with the public half alone; only the key
 one message to another, or from one epoch to another, does not open.
 
 Two forms of WrappedMailKey, told apart by its suite number:
-    single        suite of sealed-mailbox 4             data = enc || ct                       epoch and id in `info`
-    in a context  that number + IN_CONTEXT              data = enc || u32be(seq) || ct         epoch in `info`, id in AAD
+    single        suite of sealed-mailbox 4     data = enc || ct                  epoch and id in `info`
+    in a context  that number + IN_CONTEXT      data = enc || u32be(seq) || ct    epoch in `info`, both in the AAD
 Intake uses the second: mails of one moment share one key agreement (RFC 9180 5.2), each key is a message of its own.
 """
 

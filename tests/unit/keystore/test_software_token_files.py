@@ -149,6 +149,8 @@ def test_a_destroyed_epoch_is_gone_from_the_disk(token: SoftwareToken, tmp_path:
     old = token.spool_public_key()
     path = tmp_path / f"keys/epochs/{old.epoch}.key"
     _, wrapped = MailKeySealer(old).make("message-1")
+    in_context = MailKeySealer(old).begin_batch().seal("message-1", bytes(32))
+    assert token.open_mail_key("message-1", in_context, GRANT) == bytes(32)
     token.begin_epoch(ACTOR)
     seen = path.open("rb")
     content = path.read_bytes()
@@ -158,6 +160,8 @@ def test_a_destroyed_epoch_is_gone_from_the_disk(token: SoftwareToken, tmp_path:
         overwritten = seen.read()
     assert len(overwritten) == len(content)
     assert overwritten != content
+    with pytest.raises(KeyDestroyedError):
+        token.open_mail_key("message-1", in_context, GRANT)
     token.close()
     with load(tmp_path) as again, pytest.raises(KeyDestroyedError):
         again.open_mail_key("message-1", wrapped, GRANT)
