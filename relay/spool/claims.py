@@ -13,18 +13,21 @@ from dataclasses import replace
 from typing import Any
 
 from relay.core.clock import MINUTE
-from relay.core.lifecycle import FOR_WORKER, State
+from relay.core.errors import LeaseLostError
+from relay.core.lifecycle import FOR_DELIVER, FOR_WORKER, State
 from relay.core.ports import Actor, Event, WrappedMailKey
-from relay.spool.backoff import next_delay_ms
+from relay.spool.backoff import DELAY_NOTICE_MS, GIVE_UP_MS, next_delay_ms
 from relay.spool.values import Delivery, Work
 from relay.store.base import Database, EventDetail, Tx
 from relay.store.models.copy import DELIVER_STATES, WORKER_STATES
 from relay.store.repositories.copies import SELECT_COPIES, StoredCopy, copy_from_row
 from relay.store.repositories.messages import fetch_keys, fetch_messages
-from relay.store.repositories.variants import fetch_variants
+from relay.store.repositories.variants import fetch_variants, original_of
 
 LEASE_MS = 5 * MINUTE
 MAX_CRASHES = 3
+PORTAL_HOP = "portal"
+"""The hop of copies for a mailbox of the portal: `letterlock link` hands them over, deliver never claims one."""
 _ACTOR = Actor("system", "claims")
 _DUE = "c.next_at <= ? AND c.lease_until <= ?"
 _COPIES_A_MESSAGE = 4
@@ -60,13 +63,14 @@ def claim_delivery(
 ) -> list[Delivery]:
     """Lease up to `limit` copies due in states queued or deferred, grouped by message, variant and hop.
 
-    Hops in `skip_hops` are left alone; the others share the limit, each in the order of next_at. Raises StorageError.
+    Hops in `skip_hops` are left alone, and always the portal's; the others share the limit, each in the order of
+    next_at. Raises StorageError.
     """
-    if not _is_anything_due(db, DELIVER_STATES):
+    if not _is_anything_due(db, DELIVER_STATES, f" AND c.hop <> '{PORTAL_HOP}'"):
         return []
     with db.transaction() as tx:
         now = tx.now_ms()
-        copies = _choose_deliveries(tx, limit, skip_hops, now)
+        copies = _choose_deliveries(tx, limit, {PORTAL_HOP, *skip_hops}, now)
         ids = {copy.message_id for copy in copies}
         messages, keys = fetch_messages(tx, ids), fetch_keys(tx, ids)
         copies = _shunt_hopeless(tx, copies, keys)
@@ -90,6 +94,44 @@ def claim_delivery(
             )
             for (message_id, variant, hop), group in groups.items()
         ]
+
+
+def lease_portal_copy(tx: Tx, owner: str, copy_id: str, *, lease_ms: int = LEASE_MS) -> Delivery | None:
+    """Lease one copy for its push to the portal, as part of `tx`; None when it may not be pushed (any more).
+
+    That is one which is held, dropped, decided another way or not there. A third claim that nobody settled shunts it.
+    Raises LeaseLostError while somebody else has it.
+    """
+    row = tx.fetch_one(SELECT_COPIES + f"WHERE c.id = ?{_locking(tx, 'FOR UPDATE OF c')}", [copy_id])
+    if row is None:
+        known = tx.fetch_one("SELECT 1 FROM copy WHERE id = ?", [copy_id])
+        if known is not None:
+            raise LeaseLostError(f"copy {copy_id} is being looked at by somebody else")
+        return None
+    copy, now = copy_from_row(row), tx.now_ms()
+    if copy.state not in FOR_DELIVER or copy.hop != PORTAL_HOP:
+        return None
+    if copy.lease_until > now:
+        raise LeaseLostError(f"copy {copy_id} is being worked on by {copy.owner}")
+    messages, keys = fetch_messages(tx, [copy.message_id]), fetch_keys(tx, [copy.message_id])
+    if not _shunt_hopeless(tx, [copy], keys):
+        return None
+    until = now + lease_ms
+    leased = tuple(_lease(tx, owner, [(copy, now + next_delay_ms(copy.attempts + 1))], until))
+    message = messages[copy.message_id]
+    return Delivery(message, keys[message.id], original_of(message), PORTAL_HOP, leased, owner, now, until)
+
+
+def late_portal_copies(tx: Tx, tenant: str, limit: int) -> list[str]:
+    """Return copies for the portal whose sender is to be told of a delay, or that are to be given up, oldest first."""
+    now = tx.now_ms()
+    rows = tx.fetch_all(
+        f"SELECT c.id FROM copy c WHERE c.state IN {DELIVER_STATES} AND c.hop = ? AND c.tenant = ?"  # noqa: S608
+        " AND c.lease_until <= ? AND (c.first_queued_at <= ? OR c.first_queued_at <= ? AND c.delay_notified_at IS NULL)"
+        " ORDER BY c.first_queued_at LIMIT ?",
+        [PORTAL_HOP, tenant, now, now - GIVE_UP_MS, now - DELAY_NOTICE_MS, limit],
+    )
+    return [row[0] for row in rows]
 
 
 def extend(db: Database, owner: str, copies: Iterable[StoredCopy], *, lease_ms: int = LEASE_MS) -> frozenset[str]:
@@ -166,13 +208,13 @@ def _release(db: Database, where: str, parameters: Sequence[Any]) -> int:
         )
 
 
-def _is_anything_due(db: Database, states: str) -> bool:
+def _is_anything_due(db: Database, states: str, more: str = "") -> bool:
     # On SQLite an idle poll must not take the writers' lock.
     if db.dialect != "sqlite":
         return True
     with db.reading() as tx:
         now = tx.now_ms()
-        sql = f"SELECT 1 FROM copy c WHERE c.state IN {states} AND {_DUE} LIMIT 1"  # noqa: S608
+        sql = f"SELECT 1 FROM copy c WHERE c.state IN {states} AND {_DUE}{more} LIMIT 1"  # noqa: S608
         return tx.fetch_one(sql, [now, now]) is not None
 
 
