@@ -14,8 +14,14 @@ from relay.log import configure_logging
 from relay.process.life import die_with_parent, say_ready, stop_on_signals
 from relay.settings import Settings
 
-INSIDE = ("keyd", "smtpd", "worker", "deliver", "scheduler")
+INSIDE = ("keyd", "smtpd", "worker", "deliver", "link", "scheduler")
 """In the order of start; they stop in the reverse one, so intake and delivery end before keyd."""
+
+
+def inside_processes(settings: Settings) -> tuple[str, ...]:
+    """Return the processes of this host: `link` runs where a portal is linked."""
+    is_linked = settings.portal is not None and settings.portal.link is not None
+    return tuple(name for name in INSIDE if name != "link" or is_linked)
 
 
 def add(nouns: Any) -> None:
@@ -95,6 +101,12 @@ def _run_deliver(settings: Settings) -> None:
     run_deliver(settings, stop_on_signals())
 
 
+def _run_link(settings: Settings) -> None:
+    from relay.wiring.link import run_link
+
+    run_link(settings, stop_on_signals())
+
+
 def _run_scheduler(settings: Settings) -> None:
     from relay.wiring.timed import run_timed_jobs
 
@@ -106,6 +118,7 @@ _PROCESSES: dict[str, Callable[[Settings], None] | None] = {
     "smtpd": None,
     "worker": _run_worker,
     "deliver": _run_deliver,
+    "link": _run_link,
     "scheduler": _run_scheduler,
 }
 
@@ -127,11 +140,12 @@ def supervise(settings: Settings) -> int:
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
-    supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in INSIDE])
+    names = inside_processes(settings)
+    supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in names])
     page = None
     try:
         if settings.health.port:
-            page = _open_health_page(settings, lambda: gather_health(settings.run_dir, INSIDE), HealthPage)
+            page = _open_health_page(settings, lambda: gather_health(settings.run_dir, names), HealthPage)
         supervisor.start()
     except StartError as error:
         complain(f"{error.name} could not start; its own words stand above. Nothing is running now")

@@ -1,10 +1,14 @@
 """The documents as shipped: to the outside everything is protected, nobody may ask for clear text.
 
-The method order is S/MIME, OpenPGP, PDF. Those that do not work yet are skipped with the reason recorded.
+The method order is S/MIME, OpenPGP, PDF; webmail takes the place of PDF once a portal stands. Those that do not work yet
+are skipped with the reason recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from relay.core.decision import Method
 from relay.core.documents.brands import Brand, BrandsDocument
 from relay.core.documents.domains import DomainsDocument, OwnDomain
 from relay.core.documents.keywords import SHIPPED_KEYWORDS, KeywordsDocument
@@ -25,6 +29,16 @@ def shipped_keywords() -> KeywordsDocument:
 def shipped_policy() -> PolicyDocument:
     """Return the policy as shipped: no rules, everything to the outside protected."""
     return PolicyDocument()
+
+
+def policy_with_portal(policy: PolicyDocument) -> PolicyDocument:
+    """Return the policy for an organisation whose portal stands: the last resort is a mailbox there, no longer a PDF.
+
+    Only the policy's own default changes; rules and defaults that name PDF go on meaning it.
+    """
+    if policy.methods and policy.methods[-1] is Method.PDF:
+        return replace(policy, methods=(*policy.methods[:-1], Method.WEBMAIL))
+    return policy
 
 
 def shipped_organisation(domain: str, name: str) -> Organisation:
