@@ -114,6 +114,28 @@ def claim_pushes(tx: Tx, tenant: str, owner: str, limit: int, *, lease_ms: int =
     return [_from_row(row) for row in rows]
 
 
+def is_push_due(tx: Tx, tenant: str) -> bool:
+    """Tell whether there may be something to claim; cheap, takes no lock."""
+    now = tx.now_ms()
+    sql = (
+        "SELECT 1 FROM portal_push WHERE state = 'waiting' AND tenant = ? AND next_at <= ? AND lease_until <= ? LIMIT 1"
+    )
+    return tx.fetch_one(sql, [tenant, now, now]) is not None
+
+
+def extend_pushes(tx: Tx, owner: str, seqs: Sequence[int], *, lease_ms: int = PUSH_LEASE_MS) -> None:
+    """Extend the leases of rows that this owner works on; the heartbeat, at a third of the lease."""
+    until = tx.now_ms() + lease_ms
+    tx.run_many(
+        "UPDATE portal_push SET lease_until = ? WHERE seq = ? AND owner = ?", [(until, seq, owner) for seq in seqs]
+    )
+
+
+def release_pushes(tx: Tx, owner: str) -> int:
+    """Free the leases of an owner that stopped or died; return how many rows."""
+    return tx.run("UPDATE portal_push SET owner = '', lease_until = 0 WHERE owner = ? AND owner <> ''", [owner])
+
+
 def finish_push(tx: Tx, push: Push, owner: str, *, state: str = DONE) -> bool:
     """End a leased row as done or dropped; False when it is not this owner's any more."""
     return (
