@@ -35,6 +35,7 @@ def run_explain(options: argparse.Namespace) -> int:
     from relay.policy.facts import PartnerFacts, gather_facts, gather_recipient
     from relay.policy.ruleset import compile_ruleset
     from relay.store.repositories.partners import find_partner
+    from relay.wiring import possible_methods
 
     with open_inside(options) as (settings, database):
         organisation = CurrentOrganisation(database, settings.host.tenant)()
@@ -70,7 +71,9 @@ def run_explain(options: argparse.Namespace) -> int:
             with database.reading() as tx:
                 partner = find_partner(tx, settings.host.tenant, recipient.address)
             known = PartnerFacts(partner.pdf_cipher or None, partner.size_limit, partner.language) if partner else None
-            recipient = gather_recipient(address, organisation=organisation, partner=known)
+            recipient = gather_recipient(
+                address, organisation=organisation, partner=known, possible=possible_methods(settings)
+            )
             sys.stdout.write(render_explanation(explain(facts, recipient, ruleset)) + "\n")
     return 0
 
@@ -79,9 +82,12 @@ def run_lint(options: argparse.Namespace) -> int:
     """Print findings; 65 when there are any."""
     from relay.organisation import CurrentOrganisation
     from relay.policy.lint import lint_organisation, render_findings
+    from relay.policy.ruleset import WORKING_METHODS
+    from relay.wiring import possible_methods
 
     with open_inside(options) as (settings, database):
-        findings = lint_organisation(CurrentOrganisation(database, settings.host.tenant)())
+        working = WORKING_METHODS & possible_methods(settings)
+        findings = lint_organisation(CurrentOrganisation(database, settings.host.tenant)(), working)
     if not findings:
         sys.stdout.write("Nothing found.\n")
         return 0

@@ -101,7 +101,8 @@ def _first_possible(
         if method not in ruleset.working:
             skipped.append(f"{_NAMES.get(method, method)} is not yet possible")
         elif method not in recipient.possible:
-            skipped.append(f"{_NAMES.get(method, method)} is not possible for this recipient")
+            where = "as no portal is linked" if method is Method.WEBMAIL else "for this recipient"
+            skipped.append(f"{_NAMES.get(method, method)} is not possible {where}")
         else:
             return method, tuple(skipped)
     return None, tuple(skipped)

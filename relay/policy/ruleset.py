@@ -18,8 +18,9 @@ from relay.message.keywords import KeywordTable
 from relay.policy.rules.condition import Condition
 from relay.policy.rules.reader import read_condition
 
-WORKING_METHODS = frozenset({Method.PASS, Method.PDF})
-"""What this version of the product can do. The others are not yet possible: skipped in a list, held when alone."""
+WORKING_METHODS = frozenset({Method.PASS, Method.PDF, Method.WEBMAIL})
+"""What this version of the product can do, webmail where a portal is linked (a fact of the recipient: `possible`). The
+others are not yet possible: skipped in a list, held when alone."""
 
 _LOWERING = frozenset({ActionKind.PASS, ActionKind.DISCARD, ActionKind.FORWARD})
 

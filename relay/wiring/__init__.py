@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from relay.actions.mailer import Mailer
     from relay.keystore.client import RemoteKeyStore
 
-POSSIBLE = frozenset({Method.PASS, Method.PDF, Method.HOLD, Method.REJECT, Method.DISCARD, Method.FORWARD})
-"""Methods that work in this version; policy skips or holds the others and says so."""
+_POSSIBLE = frozenset({Method.PASS, Method.PDF, Method.HOLD, Method.REJECT, Method.DISCARD, Method.FORWARD})
+
+
+def possible_methods(settings: Settings) -> frozenset[Method]:
+    """Return what works on this host, webmail where a portal is linked; policy skips or holds the rest and says so."""
+    if settings.portal is not None and settings.portal.link is not None:
+        return _POSSIBLE | {Method.WEBMAIL}
+    return _POSSIBLE
 
 
 def make_clock(settings: Settings) -> Clock:

@@ -21,7 +21,7 @@ from relay.pipeline import Pipeline
 from relay.protect.passwords import PairPasswords
 from relay.protect.pdf import PdfTools
 from relay.settings import Settings
-from relay.wiring import POSSIBLE, make_hop_for, make_mailer, open_database, open_keystore, process_actor
+from relay.wiring import make_hop_for, make_mailer, open_database, open_keystore, possible_methods, process_actor
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
                 tenant=tenant,
                 hostname=hostname,
                 actor=actor,
-                possible=POSSIBLE,
+                possible=possible_methods(settings),
             )
         finally:
             database.close()

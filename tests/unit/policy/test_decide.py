@@ -64,11 +64,20 @@ def test_terminal_action(action: dict[str, object], method: Method) -> None:
     assert "r1" in decision.explanation
 
 
-def test_webmail_alone_is_held_and_says_not_yet_possible() -> None:
-    decision = decided(rules=[rule("r1", {"action": "webmail"})])
+def test_webmail_alone_is_held_and_says_why_as_long_as_no_portal_is_linked() -> None:
+    where = organisation(rules=[rule("r1", {"action": "webmail"})])
+    decision = decide(facts(), recipient(), compile_ruleset(where))
     assert (decision.method, decision.reason) == (Method.HOLD, Reason.NOT_YET_POSSIBLE)
-    assert "Webmail is not yet possible" in decision.explanation
-    assert "Webmail is not yet possible" in decision.text
+    assert "Webmail is not possible as no portal is linked" in decision.explanation
+    assert "Webmail is not possible as no portal is linked" in decision.text
+    linked = recipient(possible=(Method.PASS, Method.PDF, Method.WEBMAIL))
+    assert decide(facts(), linked, compile_ruleset(where)).method is Method.WEBMAIL
+
+
+def test_a_method_to_come_is_held_and_says_so() -> None:
+    decision = decided(rules=[rule("r1", {"action": "protect", "methods": ["smime"]})])
+    assert (decision.method, decision.reason) == (Method.HOLD, Reason.NOT_YET_POSSIBLE)
+    assert "S/MIME is not yet possible" in decision.explanation
 
 
 def test_working_method_without_a_key_is_skipped_in_a_list_and_held_alone() -> None:
