@@ -13,7 +13,7 @@ from relay.core.wire.contexts import PAIR_LABEL, pair_password_context, read_lab
 from relay.core.wire.errors import EncodingError
 from relay.core.wire.pae import decode_b64, decode_pae, encode_b64, encode_pae
 
-VECTORS = json.loads((Path(__file__).parents[2] / "data/keystore/sealed-mailbox-vectors.json").read_text("utf-8"))
+VECTORS = json.loads((Path(__file__).parents[2] / "data/sealed/vectors.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("vector", VECTORS["pae"], ids=lambda vector: vector["hex"])
