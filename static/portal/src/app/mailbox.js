@@ -1,0 +1,277 @@
+// The mailbox page: opens what the sign-in left in this tab, then draws what the address after # names.
+//
+// It must not store mail anywhere: what is opened lives in this tab's memory. Writes no HTML: see dom.js.
+
+import { createEngine } from "../engine/engine.js";
+import { showAccount } from "./account.js";
+import { button, h } from "./dom.js";
+import { explainError, isSignedOut } from "./errors.js";
+import { watchIdle } from "./idle.js";
+import { makeKeyboard } from "./keyboard.js";
+import { makeList } from "./list.js";
+import { showMessage, showSent } from "./message.js";
+import { makeWords } from "./words.js";
+import { showWriter } from "./write.js";
+
+const REFRESH = 60000;
+const UNDO = 12000;
+const page = JSON.parse(document.getElementById("page").textContent);
+const find = (id) => document.getElementById(id);
+
+class App {
+  page = page;
+  words = makeWords(page.lang, page.texts);
+  engine = createEngine({ portal: page.portal, assets: page.assets });
+  sent = [];
+  moreSent = false;
+  drafts = [];
+  /** Ids of messages that are deleted as soon as nobody wants them back. */
+  leaving = new Map();
+  loaded = false;
+  title = "";
+  route = { view: "inbox", box: "inbox", id: "" };
+  #page = null;
+  #turn = 0;
+  #urls = [];
+
+  async start() {
+    this.session = await this.engine.resume();
+    if (!this.session || this.session.mustChange) return this.out();
+    this.org = this.session.org || page.organisation;
+    find("who").textContent = this.session.name ?? "";
+    find("sign-out").addEventListener("click", () => this.signOut());
+    find("keys").addEventListener("click", () => this.keyboard.help());
+    this.list = makeList(this, find("list"));
+    this.keyboard = makeKeyboard(this);
+    this.idle = watchIdle(this, this.session.idleSeconds, { leave: (told) => this.signOut(told), touch: () => this.refresh() });
+    addEventListener("hashchange", () => this.show());
+    this.reopen();
+  }
+
+  /** Opens the mailbox of the present session: at the start, and after a new password. */
+  async reopen() {
+    this.mailbox = this.engine.openMailbox(this.session);
+    this.mailbox.addEventListener("change", () => this.redraw());
+    await this.attempt(async () => {
+      await this.mailbox.refresh();
+      [this.drafts] = await Promise.all([this.mailbox.listDrafts(), this.refreshSent()]);
+    });
+    this.loaded = true;
+    find("wait").hidden = true;
+    await this.show();
+    clearInterval(this.ticking);
+    // Only while somebody is here: asking for mail must not keep a visit alive that nobody makes.
+    this.ticking = setInterval(() => {
+      if (document.visibilityState === "visible" && this.idle.sinceActive() < 2 * REFRESH) this.refresh();
+    }, REFRESH);
+  }
+
+  // --- drawing
+
+  redraw() {
+    if (!this.loaded) return;
+    this.showNotes();
+    this.list.draw({ box: this.route.box, currentId: this.route.id, alone: this.route.view === this.route.box });
+  }
+
+  showNotes() {
+    const { words, mailbox, org } = this;
+    const notes = find("notes");
+    const blocked = mailbox.account === "somebody-else";
+    find("split").hidden = blocked;
+    const text = blocked ? "somebody-else" : mailbox.account === "not-yet" ? "not-yet" : "";
+    if (notes.dataset.text === text) return;
+    notes.dataset.text = text;
+    notes.replaceChildren(text ? h(`p.note.${blocked ? "error" : "warn"}`, { role: blocked && "alert" }, words.t(text, { org, phone: page.phone, organisation: org })) : "");
+  }
+
+  async show() {
+    const turn = ++this.#turn;
+    this.#page?.close?.();
+    this.#page = null;
+    for (const url of this.#urls.splice(0)) setTimeout(() => URL.revokeObjectURL(url), REFRESH);
+    const [, first = "", id = ""] = /^#\/?(\w*)\/?([\w-]*)/.exec(location.hash) ?? [];
+    const view = { m: "message", reply: "compose", draft: "compose", sent: id ? "item" : "sent", drafts: "drafts", account: "account" }[first] ?? "inbox";
+    const box = first === "sent" ? "sent" : first === "drafts" || first === "draft" ? "drafts" : "inbox";
+    this.route = { view, box, id };
+    this.title = "";
+    if (view === "message" || first === "reply") await this.attempt(() => this.#reach(id));
+    if (turn !== this.#turn) return;
+    const alone = view === box;
+    find("split").dataset.view = alone ? "list" : "read";
+    const pane = find("read");
+    pane.scrollTop = 0;
+    this.redraw();
+    let made = null;
+    await this.attempt(async () => {
+      if (view === "message") made = showMessage(this, pane, id);
+      else if (view === "item") made = showSent(this, pane, id);
+      else if (view === "account") made = showAccount(this, pane);
+      else if (view === "compose") made = await showWriter(this, pane, first === "reply" ? { re: id } : { draft: id });
+      else pane.replaceChildren(h("p.empty", null, this.words.t("choose")));
+    });
+    if (turn !== this.#turn) {
+      made?.close?.();
+      return;
+    }
+    this.#page = view === "compose" ? made : null;
+    this.redraw();
+    // The heading of what was asked for is where reading starts, also by ear.
+    (alone ? find("list") : pane).querySelector("h1")?.focus({ preventScroll: alone });
+    made?.then?.(() => turn === this.#turn && this.redraw(), (error) => this.fail(error));
+  }
+
+  /** Loads older pages until a message that an address names is here. */
+  async #reach(id) {
+    while (!this.mailbox.find(id) && this.mailbox.more) await this.mailbox.loadMore();
+  }
+
+  // --- data
+
+  async refresh() {
+    try {
+      await this.mailbox.refresh();
+      if (this.sent.some((item) => item.state === "handed-over")) await this.refreshSent();
+    } catch (error) {
+      this.quiet(error);
+    }
+  }
+
+  async refreshSent() {
+    const { sent, more } = await this.mailbox.listSent();
+    const known = new Set(sent.map((item) => item.id));
+    this.sent = [...sent, ...this.sent.filter((item) => !known.has(item.id))];
+    this.moreSent ||= more;
+    this.redraw();
+  }
+
+  async refreshDrafts() {
+    await this.attempt(async () => {
+      this.drafts = await this.mailbox.listDrafts();
+      this.redraw();
+    });
+  }
+
+  async loadOlder(box) {
+    if (box === "sent") {
+      const { sent, more } = await this.mailbox.listSent({ before: this.sent.at(-1).seq });
+      this.sent.push(...sent);
+      this.moreSent = more;
+    } else await this.mailbox.loadMore();
+    this.redraw();
+  }
+
+  // --- deleting, with a way back
+
+  leave(message) {
+    const end = async () => {
+      this.leaving.delete(message.id);
+      await this.attempt(() => this.mailbox.remove(message.id));
+      this.redraw();
+    };
+    const timer = setTimeout(end, UNDO);
+    this.leaving.set(message.id, () => {
+      clearTimeout(timer);
+      return end();
+    });
+    this.go("#/");
+    this.redraw();
+    this.say(this.words.t("deleted"), UNDO, this.words.t("undo"), () => {
+      clearTimeout(timer);
+      this.leaving.delete(message.id);
+      this.redraw();
+      this.go(`#/m/${message.id}`);
+    });
+  }
+
+  // --- saying things
+
+  /** A short message at the foot of the page, read aloud; with a button if there is something to do about it. */
+  say(text, time = 6000, label = "", act = null) {
+    clearTimeout(this.saying);
+    const toast = find("toast");
+    const hide = () => toast.replaceChildren();
+    const box = h("div.toast", null, h("span", null, text), label && button("link", label, () => {
+      hide();
+      act();
+    }));
+    toast.replaceChildren(box);
+    this.saying = setTimeout(hide, time);
+  }
+
+  explain(error) {
+    return explainError(error, { ...this.words, t: (name, values) => this.words.t(name, { org: this.org, organisation: this.org, phone: page.phone, ...values }) });
+  }
+
+  fail(error) {
+    if (isSignedOut(error)) return this.out("signed-out");
+    this.say(this.explain(error), 15000);
+  }
+
+  /** For what happens by itself: only a lost session matters. */
+  quiet(error) {
+    if (isSignedOut(error)) this.out("signed-out");
+  }
+
+  async attempt(act) {
+    try {
+      await act();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** @returns {Promise<boolean>} */
+  ask(text, label) {
+    return new Promise((resolve) => {
+      const dialog = h("dialog", { "aria-labelledby": "ask-title" },
+        h("h2", { id: "ask-title" }, text),
+        h("div.actions", null, button("button", label, () => dialog.close("yes")), button("button.second", this.words.t("cancel"), () => dialog.close())),
+      );
+      dialog.addEventListener("close", () => {
+        dialog.remove();
+        resolve(dialog.returnValue === "yes");
+      });
+      document.body.append(dialog);
+      dialog.showModal();
+    });
+  }
+
+  /** An address of a blob, given back when the reader goes on. */
+  keepUrl(blob) {
+    const url = URL.createObjectURL(blob);
+    this.#urls.push(url);
+    return url;
+  }
+
+  go(hash) {
+    location.hash = hash;
+  }
+
+  // --- leaving
+
+  async signOut(told = false) {
+    if (this.ending) return;
+    this.ending = true;
+    this.#page?.close?.();
+    this.idle?.tell();
+    if (!told) {
+      await Promise.allSettled([...this.leaving.values()].map((end) => end()));
+      await this.engine.signOut(this.session).catch(() => {});
+    }
+    this.out(told ? "signed-out" : "");
+  }
+
+  out(why = "") {
+    this.ending = true;
+    // Nothing of the mail stays on the screen, nor comes back by the browser's back button.
+    document.querySelector("main").replaceChildren();
+    location.replace(`/${page.suffix ?? ""}${why && `#${why}`}`);
+  }
+}
+
+const app = new App();
+app.start().catch((error) => {
+  if (isSignedOut(error)) app.out("signed-out");
+  else find("wait").textContent = app.explain(error);
+});

@@ -1,0 +1,258 @@
+// The composer: a reply to one message, saved as it grows, with files that are sealed and stored while one writes.
+
+import { showBody } from "./body.js";
+import { button, h } from "./dom.js";
+
+const nameOf = (person) => person.name || person.addr;
+
+/**
+ * Draws #/reply/ID (re) or #/draft/ID (draft).
+ * @returns {Promise<{close: () => void}>} close: when the reader leaves the page
+ */
+export async function showWriter(app, pane, { re, draft }) {
+  const { words, mailbox } = app;
+  const known = re && app.drafts.find((one) => one.re === re);
+  const message = mailbox.find(re ?? app.drafts.find((one) => one.id === draft)?.re);
+  if (re && !message) {
+    pane.replaceChildren(h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
+    return { close() {} };
+  }
+  const composer = draft || known
+    ? await mailbox.openDraft(draft ?? known.id)
+    : mailbox.compose({ re, subject: /^(re|aw)\s*:/i.test(message.subject) ? message.subject : `Re: ${message.subject}` });
+  const name = message ? nameOf(message.from) : app.session.org;
+  const back = message ? `#/m/${message.id}` : "#/";
+  app.title = words.t("reply-to", { name });
+
+  // --- fields
+  const subject = h("input", { id: "subject", value: composer.subject, maxlength: 500, autocomplete: "off" });
+  const text = h("textarea", { id: "text", rows: 12 });
+  text.value = composer.text;
+  const problem = h("p.field-error", { id: "text-problem", hidden: true });
+  subject.addEventListener("input", () => composer.edit({ subject: subject.value }));
+  text.addEventListener("input", () => {
+    composer.edit({ text: text.value });
+    setProblem("");
+  });
+  function setProblem(words_) {
+    problem.textContent = words_;
+    problem.hidden = !words_;
+    if (words_) {
+      text.setAttribute("aria-invalid", "true");
+      text.setAttribute("aria-describedby", problem.id);
+    } else {
+      text.removeAttribute("aria-invalid");
+      text.removeAttribute("aria-describedby");
+    }
+  }
+
+  // --- files
+  const picker = h("input", { type: "file", multiple: true, hidden: true, tabindex: -1 });
+  const files = h("ul.files");
+  const said = h("p.quiet.small", { role: "status" });
+  const drop = h("div.drop", null,
+    button("button.second", words.t("add-files"), () => picker.click()),
+    picker,
+    h("p.quiet.small", null, words.t("drop-files", { size: words.size(app.session.limits.message) })),
+  );
+  const runs = new Map(); // part number -> AbortController of an upload that runs
+  const waiting = []; // files chosen whose part number is not known yet
+  picker.addEventListener("change", () => {
+    add([...picker.files]);
+    picker.value = "";
+  });
+  for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
+    drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", over);
+      if (kind === "drop") add([...event.dataTransfer.files]);
+    });
+  }
+
+  async function add(chosen) {
+    // One after another: each then gets the whole line, and progress means something.
+    for (const file of chosen) await upload(file.name, (options) => composer.attach(file, options));
+  }
+
+  async function upload(name_, start) {
+    const stop = new AbortController();
+    waiting.push(stop);
+    try {
+      await start({ signal: stop.signal, onProgress: () => drawFiles() });
+      said.textContent = words.t("file-added", { name: name_ });
+    } catch (error) {
+      if (!stop.signal.aborted) app.fail(error);
+    } finally {
+      waiting.splice(waiting.indexOf(stop), 1);
+      for (const [i, one] of runs) if (one === stop) runs.delete(i);
+      drawFiles();
+    }
+  }
+
+  function drawFiles() {
+    // The upload that runs belongs to the attachment that is being sent: only one is at a time.
+    for (const one of composer.attachments) if (one.state === "sending" && !runs.has(one.i) && waiting[0]) runs.set(one.i, waiting[0]);
+    const focused = document.activeElement?.dataset?.file;
+    files.replaceChildren(...composer.attachments.map(showFile));
+    if (focused) files.querySelector(`[data-file="${focused}"]`)?.focus();
+    const busy = composer.attachments.some((one) => one.state === "sending" || one.state === "waiting");
+    said.classList.toggle("working", busy);
+  }
+
+  function showFile(one) {
+    const act = (label, run, key) => {
+      const made = button("button.second.compact", words.t(label), run, { "aria-label": words.t(`${label}-name`, { name: one.name }) });
+      made.dataset.file = `${key}${one.i}`;
+      return made;
+    };
+    const state = one.state === "sending"
+      ? words.t("file-sending", { done: words.size(one.done), size: words.size(one.size) })
+      : `${words.size(one.size)}, ${words.t(`file-${one.state}`)}`;
+    return h("li.file", null,
+      h("span.file-name", null, one.name),
+      h("span.file-meta", null, state),
+      one.state === "sending" && runs.has(one.i) && act("pause", () => runs.get(one.i)?.abort(), "p"),
+      one.state === "failed" && act("resume", () => void upload(one.name, (options) => composer.retry(one.i, options)), "p"),
+      act("remove", () => {
+        runs.get(one.i)?.abort();
+        composer.detach(one.i);
+        said.textContent = words.t("file-removed", { name: one.name });
+        drawFiles();
+        drop.querySelector("button").focus();
+      }, "r"),
+      one.state === "sending" && h("progress", { max: one.size || 1, value: one.done, "aria-label": one.name }),
+    );
+  }
+
+  // --- to whom
+  const rest = message ? [...message.to, ...message.cc].filter((person) => person.addr.toLowerCase() !== app.session.name) : [];
+  const everyone = [name, ...rest.map(nameOf)].join(", ");
+  const choice = (value, label) => h("label.check", null,
+    h("input", { type: "radio", name: "to", value, checked: composer.to === value, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
+  const to = rest.length
+    ? h("fieldset.field", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names: everyone })))
+    : h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", app.session.org));
+
+  // --- the original, folded
+  const original = message && h("details", null, h("summary", null, words.t("show-original")));
+  original?.addEventListener("toggle", async () => {
+    if (!original.open || original.childElementCount > 1) return;
+    const quote = h("div.quote", null, words.t("unlock.working"));
+    original.append(quote);
+    try {
+      const body = await mailbox.openBody(message.id);
+      quote.replaceChildren(showBody(body.text ? { ...body, html: null } : body, { title: words.t("show-original"), words }));
+    } catch (error) {
+      quote.textContent = app.explain(error);
+    }
+  });
+
+  // --- saving, sending
+  const saved = h("p.quiet.small", { role: "status" });
+  const conflict = h("div.note.warn", { hidden: true, role: "alert" },
+    h("p", null, words.t("draft-conflict")),
+    h("div.actions", null,
+      button("button.second.compact", words.t("draft-mine"), () => app.attempt(() => composer.keepMine())),
+      button("button.second.compact", words.t("draft-theirs"), () => app.attempt(async () => {
+        await composer.takeTheirs();
+        subject.value = composer.subject;
+        text.value = composer.text;
+        drawFiles();
+      })),
+    ),
+  );
+  composer.addEventListener("change", () => {
+    conflict.hidden = composer.state !== "conflict";
+    drawFiles();
+  });
+  composer.addEventListener("saved", () => {
+    saved.textContent = words.t("draft-saved", { time: words.clock(words.now()) });
+    app.refreshDrafts();
+  });
+  composer.addEventListener("conflict", () => {
+    conflict.hidden = false;
+  });
+
+  let sending = false;
+  const send = button("button", words.t("send"), async () => {
+    if (!composer.text.trim() && !composer.attachments.length) {
+      setProblem(words.t("error-empty"));
+      text.focus();
+      return;
+    }
+    if (composer.attachments.some((one) => one.state !== "done")) {
+      said.textContent = words.t("files-unfinished");
+      app.say(words.t("files-unfinished"));
+      return;
+    }
+    sending = true;
+    send.textContent = words.t("sending");
+    try {
+      await composer.send();
+      app.drafts = app.drafts.filter((one) => one.id !== composer.id);
+      app.refreshSent();
+      showDone(app, pane, { name, message, files: composer.attachments.length });
+    } catch (error) {
+      app.fail(error);
+      send.textContent = words.t("send");
+    }
+    sending = false;
+  });
+  const discard = button("button.second", words.t("discard"), async () => {
+    const empty = !composer.text.trim() && !composer.attachments.length;
+    if (!empty && !(await app.ask(words.t("discard-ask"), words.t("discard")))) return;
+    await app.attempt(async () => {
+      await composer.discard();
+      app.drafts = app.drafts.filter((one) => one.id !== composer.id);
+      app.go(back);
+    });
+  });
+
+  pane.replaceChildren(
+    h("a.back", { href: back }, words.t("back-message")),
+    h("h1", { tabindex: -1 }, app.title),
+    mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })) || "",
+    conflict,
+    h("form", { novalidate: true, onsubmit: (event) => event.preventDefault() },
+      to,
+      h("div.field", null, h("label", { for: "subject" }, words.t("subject")), subject),
+      h("div.field", null, h("label", { for: "text" }, words.t("your-reply")), text, problem),
+      drop,
+      files,
+      said,
+      original,
+      saved,
+      h("div.actions", null, send, discard),
+    ),
+  );
+  drawFiles();
+
+  const warn = (event) => {
+    if (composer.state === "dirty" || composer.state === "saving" || runs.size || sending) event.preventDefault();
+  };
+  addEventListener("beforeunload", warn);
+  return {
+    close() {
+      removeEventListener("beforeunload", warn);
+      for (const stop of waiting) stop.abort();
+      if (composer.state === "dirty") composer.save().then(() => app.refreshDrafts(), (error) => app.fail(error));
+      composer.close();
+    },
+  };
+}
+
+function showDone(app, pane, { name, message, files }) {
+  const { words } = app;
+  app.title = words.t("done-title");
+  const title = h("h1", { tabindex: -1 }, app.title);
+  pane.replaceChildren(
+    h("div.note.ok", null, title, h("p", null, words.t("done-what", { name })), files > 0 && h("p", null, words.t("done-files", { n: files }))),
+    h("p", null, words.t("done-next", { org: app.session.org })),
+    h("div.actions", null,
+      h("a.button", { href: "#/" }, words.t("to-inbox")),
+      h("a.button.second", { href: "#/sent" }, words.t("to-sent")),
+      message && h("a", { href: `#/m/${message.id}` }, words.t("back-message")),
+    ),
+  );
+  title.focus();
+}
