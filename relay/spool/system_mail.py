@@ -54,12 +54,53 @@ def new_system_message(
     """Insert the mail as part of `tx` and return its message id. Raises StorageError; ValueError for another state."""
     if mail.state not in _STATES or not mail.recipients:
         raise ValueError("a mail of ours begins as queued or received, and has recipients")
-    now = tx.now_ms()
+    message_id = _insert_content(tx, spool_public, tenant, mail)
+    _insert_copies(tx, tenant, message_id, mail)
+    _note_made(tx, tenant, message_id, mail, actor)
+    return message_id
+
+
+def park_system_message(
+    tx: Tx, spool_public: Callable[[], SpoolPublicKey], tenant: str, mail: SystemMail, actor: Actor
+) -> str:
+    """Insert a mail that must not leave yet, sealed like any other, and return its message id: it has no copies.
+
+    `release_system_message` lets it go, `drop_system_message` deletes it. Raises StorageError.
+    """
+    message_id = _insert_content(tx, spool_public, tenant, mail)
+    detail: dict[str, EventDetail] = {"kind": mail.kind, "size": len(mail.content)}
+    tx.append_event(Event("message.parked", actor, tenant, message_id, detail=detail))
+    return message_id
+
+
+def release_system_message(
+    tx: Tx, tenant: str, message_id: str, mail: SystemMail, actor: Actor, *, size: int = 0
+) -> None:
+    """Queue a parked mail as part of `tx`; `mail` says kind, recipients and way, its content is the stored one."""
+    _insert_copies(tx, tenant, message_id, mail)
+    _note_made(tx, tenant, message_id, mail, actor, size=size)
+
+
+def drop_system_message(tx: Tx, tenant: str, message_id: str, actor: Actor) -> None:
+    """Leave a parked mail to the clean-up, which deletes key and content of what has no open copies."""
+    tx.run(
+        "INSERT INTO finished (message_id, tenant, at) VALUES (?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
+        [message_id, tenant, tx.now_ms()],
+    )
+    tx.append_event(Event("message.dropped", actor, tenant, message_id))
+
+
+def _insert_content(tx: Tx, spool_public: Callable[[], SpoolPublicKey], tenant: str, mail: SystemMail) -> str:
     message_id = mail.message_id or new_id()
     key, wrapped = MailKeySealer(spool_public()).make(message_id)
-    insert_messages(tx, [_as_message(message_id, tenant, mail, now)], [wrapped])
+    insert_messages(tx, [_as_message(message_id, tenant, mail, tx.now_ms())], [wrapped])
     chunks = seal_content(key, message_id, ORIGINAL, [mail.content])
     tx.run_many(INSERT_CHUNK, [(message_id, ORIGINAL, n, tenant, data) for n, data in enumerate(chunks)])
+    return message_id
+
+
+def _insert_copies(tx: Tx, tenant: str, message_id: str, mail: SystemMail) -> None:
+    now = tx.now_ms()
     copy_ids = [new_id() for _ in mail.recipients]
     decision_ids: list[str] | list[None] = [None] * len(copy_ids)
     if mail.state is State.QUEUED:
@@ -82,12 +123,18 @@ def new_system_message(
         for forward_path, copy_id, decision_id in zip(mail.recipients, copy_ids, decision_ids, strict=True)
     ]
     tx.run_many(INSERT_COPY, rows)
-    detail: dict[str, EventDetail] = {"kind": mail.kind, "recipients": len(rows), "size": len(mail.content)}
+
+
+def _note_made(tx: Tx, tenant: str, message_id: str, mail: SystemMail, actor: Actor, *, size: int = 0) -> None:
+    detail: dict[str, EventDetail] = {
+        "kind": mail.kind,
+        "recipients": len(mail.recipients),
+        "size": size or len(mail.content),
+    }
     if mail.cause is not None:
         detail["cause"] = mail.cause
         tx.append_event(Event("notice.made", actor, tenant, mail.cause, detail={"kind": mail.kind, "as": message_id}))
     tx.append_event(Event("message.made", actor, tenant, message_id, detail=detail))
-    return message_id
 
 
 def _as_message(message_id: str, tenant: str, mail: SystemMail, now_ms: int) -> StoredMessage:
