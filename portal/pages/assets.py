@@ -1,4 +1,4 @@
-"""The bundle's manifest: the hashed name and the integrity of each script and sheet (made by the bundle step at set-up).
+"""The bundle's manifest: hashed name and integrity of each script and sheet, made by the bundle step at set-up.
 
 Reads one file at start; never a registry, never the sources. Subresource integrity: W3C SRI, portal.md section 3.
 """
