@@ -18,6 +18,8 @@ class Method(StrEnum):
     REJECT = "reject"
     DISCARD = "discard"
     FORWARD = "forward"
+    COMMAND = "command"
+    """Not for rules: no mail but an order to the gateway, by keyword; `options["command"]` is the keyword's meaning."""
     RETURN = "return"
     """Not for rules: an answer to a mail of ours at its return address, which the relay reads itself."""
 

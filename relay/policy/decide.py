@@ -23,7 +23,7 @@ from relay.policy.choose import choose_methods
 from relay.policy.facts import Direction, Facts, MailKind, RecipientFacts, direction_of
 from relay.policy.finish import finish_outbound, hide_bcc, hold
 from relay.policy.ruleset import CompiledRule, Ruleset
-from relay.policy.wishes import NO_WISHES, read_wishes
+from relay.policy.wishes import NO_WISHES, Wishes, read_wishes
 
 MOST_FORWARDS = 5
 
@@ -74,11 +74,33 @@ def _decide(facts: Facts, recipient: RecipientFacts, ruleset: Ruleset, recorder:
         text = f"The field {wishes.problem} asks for something that Letterlock does not know."
         sentence = f"Held because field {wishes.problem} is not understood."
         return hold(ruleset, Reason.HEADER, sentence, outcome.hits, text)
+    if wishes.command:
+        return _command(case, outcome, wishes)
     choice = choose_methods(case, outcome, wishes)
     if recorder is not None:
         for note in choice.notes:
             recorder.step_taken(note)
     return finish_outbound(case, outcome, wishes, choice)
+
+
+def _command(case: Case, outcome: RuleOutcome, wishes: Wishes) -> Decision:
+    """Decide on a mail that is an order to the gateway: it is carried out, or held, and never delivered."""
+    facts, ruleset, word = case.facts, case.ruleset, wishes.command
+    if not facts.pair_owner:
+        sentence = f"Held because it orders {word}, but no sender of an own domain stands behind it."
+        return hold(ruleset, Reason.SENDER, sentence, outcome.hits)
+    if Method.WEBMAIL not in case.recipient.possible:
+        sentence = f"Held because it orders {word}, but no portal is linked."
+        return hold(ruleset, Reason.NOT_YET_POSSIBLE, sentence, outcome.hits, "There is no portal with mailboxes.")
+    return Decision(
+        Method.COMMAND,
+        Reason.KEYWORD,
+        f"Carried out and not delivered because it orders {word}.",
+        (*outcome.hits, f"keyword {word}"),
+        ruleset.version,
+        options={"command": word},
+        sender=facts.pair_owner,
+    )
 
 
 def _decide_fixed(case: Case) -> Decision | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from relay.core.decision import HeaderChange, Method, Reason
-from relay.core.documents.keywords import KeywordsDocument, Meaning
+from relay.core.documents.keywords import COMMANDS, KeywordsDocument, Meaning
 from relay.policy.facts import Facts, MailKind
 
 _YES = frozenset({"yes", "true", "1"})
@@ -33,6 +33,8 @@ class Wishes:
     confidential_source: str = ""
     shows_password: bool = False
     renews_password: bool = False
+    command: str = ""
+    """`resend`, `reset` or `revoke`: this is no mail but an order."""
     strip: tuple[str, ...] = ()
     removals: tuple[HeaderChange, ...] = ()
     """Wish fields that must not leave."""
@@ -49,7 +51,7 @@ def has_wishes(facts: Facts, keywords: KeywordsDocument) -> bool:
         return True
     headers = facts.headers
     words = keywords.headers
-    return words.method in headers or words.confidential in headers or words.password in headers
+    return any(name in headers for name in words.names())
 
 
 def read_wishes(facts: Facts, keywords: KeywordsDocument) -> Wishes:
@@ -73,6 +75,10 @@ def read_wishes(facts: Facts, keywords: KeywordsDocument) -> Wishes:
     password = _values(facts, words.password)
     if not password <= {"show", "new"}:
         problem = words.password
+    commands = [meaning.value for token in facts.keywords if (meaning := keywords.keywords.get(token)) in COMMANDS]
+    orders = _values(facts, words.mailbox)
+    if not orders <= {command.value for command in COMMANDS} or len(orders) > 1:
+        problem = words.mailbox
     is_confidential, confidential_reason, confidential_source = _confidential(facts, keywords, bool(secret & _YES))
     wishes = Wishes(
         method=method,
@@ -86,13 +92,14 @@ def read_wishes(facts: Facts, keywords: KeywordsDocument) -> Wishes:
         confidential_source=confidential_source,
         shows_password=Meaning.PASSWORD in meanings or "show" in password,
         renews_password=Meaning.NEW_PASSWORD in meanings or "new" in password,
+        command=next(iter((*commands, *sorted(orders))), ""),
         strip=facts.keywords,
         removals=tuple(HeaderChange(name, None) for name in words.names() if name in facts.headers),
         problem=problem,
     )
     if facts.kind in (MailKind.DSN, MailKind.MDN, MailKind.AUTO_REPLY):
         # A robot repeats the subject of whoever wrote to it: that person must not get clear text or a new password.
-        return replace(wishes, is_plain=False, shows_password=False, renews_password=False)
+        return replace(wishes, is_plain=False, shows_password=False, renews_password=False, command="")
     return wishes
 
 

@@ -41,6 +41,16 @@ class Meaning(StrEnum):
     """Make a new password for the pair first."""
     MARK = "mark"
     """Means nothing by itself; rules can ask for the word."""
+    RESEND = "resend"
+    """No mail but an order: a partner who has not opened the mailbox gets a new notice, the sender a first password."""
+    RESET = "reset"
+    """No mail but an order: the partner's mailbox gets a new first password."""
+    REVOKE = "revoke"
+    """No mail but an order: the mail that this one answers is taken back from the partner's mailbox."""
+
+
+COMMANDS = frozenset({Meaning.RESEND, Meaning.RESET, Meaning.REVOKE})
+"""A mail with one of these is carried out and never delivered."""
 
 
 SHIPPED_KEYWORDS: Mapping[str, Meaning] = {
@@ -50,6 +60,9 @@ SHIPPED_KEYWORDS: Mapping[str, Meaning] = {
     "{confidential}": Meaning.CONFIDENTIAL,
     "{password}": Meaning.PASSWORD,
     "{new_password}": Meaning.NEW_PASSWORD,
+    "{resend}": Meaning.RESEND,
+    "{reset}": Meaning.RESET,
+    "{revoke}": Meaning.REVOKE,
 }
 """The table as shipped; a document without the key `keywords` has this one."""
 
@@ -80,10 +93,12 @@ class HeaderWords:
     """`yes` or `no`."""
     password: str = "x-letterlock-password"  # noqa: S105 - a field name
     """`show` or `new`."""
+    mailbox: str = "x-letterlock-mailbox"
+    """`resend`, `reset` or `revoke`."""
 
-    def names(self) -> tuple[str, str, str]:
-        """Return the three names."""
-        return (self.method, self.confidential, self.password)
+    def names(self) -> tuple[str, str, str, str]:
+        """Return the names."""
+        return (self.method, self.confidential, self.password, self.mailbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,7 @@ class KeywordsDocument:
                 "method": self.headers.method,
                 "confidential": self.headers.confidential,
                 "password": self.headers.password,
+                "mailbox": self.headers.mailbox,
             },
             "sensitivities": [word.value for word in self.sensitivities],
         }
@@ -171,10 +187,13 @@ def _read_headers(untrusted_value: object, path: str) -> HeaderWords:
     fields = Fields(untrusted_value, path)
     shipped = HeaderWords()
     words = HeaderWords(
-        *(_read_field_name(fields, key, getattr(shipped, key)) for key in ("method", "confidential", "password"))
+        *(
+            _read_field_name(fields, key, getattr(shipped, key))
+            for key in ("method", "confidential", "password", "mailbox")
+        )
     )
     fields.finish()
-    if len(set(words.names())) < 3:
+    if len(set(words.names())) < len(words.names()):
         raise DocumentError(path, "uses one field name twice", "Give each wish a field of its own")
     return words
 

@@ -1,7 +1,7 @@
 """The documents as shipped: to the outside everything is protected, nobody may ask for clear text.
 
-The method order is S/MIME, OpenPGP, PDF, and webmail in the place of PDF once a portal stands. What does not work yet is
-skipped with the reason recorded.
+The method order is S/MIME, OpenPGP, PDF, and webmail in the place of PDF once a portal stands. What does not work yet
+is skipped with the reason recorded.
 """
 
 from __future__ import annotations

@@ -255,6 +255,9 @@ def test_shipped_policy_protects_everything_and_allows_clear_text_to_nobody() ->
         "{webmail}",
         "{plain}",
         "{confidential}",
+        "{resend}",
+        "{reset}",
+        "{revoke}",
         "{password}",
         "{new_password}",
     }
