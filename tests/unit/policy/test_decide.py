@@ -375,15 +375,15 @@ def test_method_list_that_smuggles_pass_in_is_not_obeyed() -> None:
 def test_an_order_about_a_mailbox_is_carried_out_and_never_delivered(word: str) -> None:
     linked = recipient(possible=(Method.PASS, Method.PDF, Method.WEBMAIL))
     where = compile_ruleset(organisation(rules=[rule("r1", {"action": "pass"})]))
-    for asked in (facts(keywords=(f"{{{word}}}",)), facts(headers={"x-letterlock-mailbox": (word,)})):
+    for asked in (facts(keywords=(f"{{{word}}}",)), facts(Mail(headers={"x-letterlock-mailbox": (word,)}))):
         decision = decide(asked, linked, where)
         assert (decision.method, decision.options["command"]) == (Method.COMMAND, word)
         assert decide(asked, recipient(), where).method is Method.HOLD
     # A robot that repeats the subject orders nothing; a word that nobody knows holds the mail.
-    robot = facts(keywords=(f"{{{word}}}",), auto_submitted="auto-replied", is_auto_submitted=True)
+    robot = replace(facts(keywords=(f"{{{word}}}",)), auto_submitted="auto-replied", is_auto_submitted=True)
     assert decide(robot, linked, where).method is not Method.COMMAND
-    assert decide(facts(headers={"x-letterlock-mailbox": ("burn",)}), linked, where).method is Method.HOLD
-    assert decide(facts(keywords=(f"{{{word}}}",), pair_owner=""), linked, where).method is Method.HOLD
+    assert decide(facts(Mail(headers={"x-letterlock-mailbox": ("burn",)})), linked, where).method is Method.HOLD
+    assert decide(replace(facts(keywords=(f"{{{word}}}",)), pair_owner=""), linked, where).method is Method.HOLD
     # A rule that holds stands above every wish.
     held = compile_ruleset(organisation(rules=[rule("r1", {"action": "hold"})]))
     assert decide(facts(keywords=(f"{{{word}}}",)), linked, held).method is Method.HOLD
