@@ -52,8 +52,12 @@ class Left:
 
 
 def free_base_port() -> int:
-    """Return a port with the seven behind it free, below those that Linux gives to clients (32768 and up)."""
-    bases = list(range(20000, 32000, 10))
+    """Return a port with the seven behind it free, below those that Linux gives to clients (32768 and up).
+
+    Each process of a parallel run has a range of its own: between looking and listening nobody else takes it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    bases = list(range(20000 + worker * 3000, 23000 + worker * 3000, 10))
     random.SystemRandom().shuffle(bases)
     for base in bases:
         try:
