@@ -1,0 +1,104 @@
+/**
+ * Bundles static/portal/src into static/portal/dist: one file an entry, nothing shared, so that each script tag's
+ * integrity covers all that it runs. Names carry the content's hash; manifest.json names file and integrity (W3C SRI).
+ * The same sources give the same octets. Nothing is fetched; esbuild runs as WebAssembly, so no native program is needed.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { gzipSync } from "node:zlib";
+
+const ROOT = path.resolve(import.meta.dirname, "..");
+const PORTAL = path.join(ROOT, "static/portal");
+const DIST = path.join(PORTAL, "dist");
+const STAMP = path.join(DIST, ".stamp");
+const ENTRIES = {
+  "entry.js": "src/pages/entry.js",
+  "reply.js": "src/pages/reply.js",
+  "join.js": "src/pages/join.js",
+  "mailbox.js": "src/app/mailbox.js",
+  "frame.js": "src/app/frame.js",
+  "argon-worker.js": "src/argon-worker.js",
+  "portal.css": "portal.css",
+};
+/** What a page loads, gzipped; portal.md 2. The worker comes on top where a password is typed. */
+const BUDGET = 40 * 1024;
+const PASSWORD_PAGES = ["entry.js", "reply.js", "join.js", "mailbox.js"];
+
+async function listSources() {
+  const found = await readdir(PORTAL, { recursive: true, withFileTypes: true });
+  const files = found.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  return files.filter((file) => /\.(js|css|svg|json)$/.test(file) && !file.startsWith(DIST)).sort();
+}
+
+async function makeStamp() {
+  const hash = createHash("sha256");
+  const files = [import.meta.filename, path.join(ROOT, "package-lock.json"), ...(await listSources())];
+  for (const file of files) hash.update(path.relative(ROOT, file)).update("\0").update(await readFile(file)).update("\0");
+  return hash.digest("hex");
+}
+
+async function isFresh(stamp) {
+  return existsSync(STAMP) && (await readFile(STAMP, "utf8")) === stamp;
+}
+
+async function bundle(entries) {
+  const { build } = await import("esbuild-wasm");
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: entries.map(([name, source]) => ({ in: path.join(PORTAL, source), out: path.parse(name).name })),
+    outdir: DIST,
+    bundle: true,
+    write: false,
+    minify: true,
+    format: "esm",
+    target: ["chrome133", "firefox130", "safari17"],
+    charset: "utf8",
+    legalComments: "none",
+    external: ["/static/*"],
+    logLevel: "warning",
+  });
+  return result.outputFiles.map(({ path: file, contents }) => ({ name: path.basename(file), contents: Buffer.from(contents) }));
+}
+
+function hashName(name, contents) {
+  const { name: stem, ext } = path.parse(name);
+  return `${stem}-${createHash("sha256").update(contents).digest("hex").slice(0, 16)}${ext}`;
+}
+
+/** Into a folder of its own, then in place: whoever reads meanwhile sees the old or the new whole. */
+async function write(files, stamp) {
+  const fresh = `${DIST}.${process.pid}`;
+  await mkdir(fresh, { recursive: true });
+  const manifest = {};
+  for (const { name, contents } of files) {
+    const file = hashName(name, contents);
+    manifest[name] = { file, integrity: `sha384-${createHash("sha384").update(contents).digest("base64")}` };
+    await writeFile(path.join(fresh, file), contents);
+  }
+  await writeFile(path.join(fresh, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeFile(path.join(fresh, ".stamp"), stamp);
+  await rm(DIST, { recursive: true, force: true });
+  await rename(fresh, DIST);
+}
+
+function checkSizes(files) {
+  const sizes = Object.fromEntries(files.map(({ name, contents }) => [name, gzipSync(contents, { level: 9 }).length]));
+  for (const name of PASSWORD_PAGES) {
+    const whole = (sizes[name] ?? 0) + sizes["argon-worker.js"];
+    if (whole > BUDGET) throw new Error(`${name} with the worker has ${whole} octets gzipped, more than ${BUDGET}`);
+  }
+  return sizes;
+}
+
+const stamp = await makeStamp();
+if (await isFresh(stamp)) process.exit(0);
+if (process.argv.includes("--check")) process.exit(1);
+const entries = Object.entries(ENTRIES);
+const missing = entries.filter(([, source]) => !existsSync(path.join(PORTAL, source)));
+for (const [name] of missing) console.error(`no source for ${name}`);
+const files = await bundle(entries.filter((entry) => !missing.includes(entry)));
+const sizes = checkSizes(files);
+await write(files, stamp);
+if (process.argv.includes("--sizes")) console.log(JSON.stringify(sizes));
