@@ -11,6 +11,7 @@ from relay.core.wire.pae import decode_pae, encode_pae
 PAIR_LABEL = "letterlock/pair-password"
 MESSAGE_LABEL = "letterlock/message-password"
 NEXT_HOP_LABEL = "letterlock/next-hop-password"
+CAPSULE_LABEL = "letterlock/mailbox-capsule"
 PROBE_LABEL = "letterlock/probe"
 
 
@@ -27,6 +28,11 @@ def message_password_context(tenant: str, message_id: str, partner_id: str) -> b
 def next_hop_password_context(tenant: str, route: str) -> bytes:
     """Context of the password that delivery gives to a next hop."""
     return encode_pae(NEXT_HOP_LABEL, tenant, route)
+
+
+def mailbox_capsule_context(tenant: str, box: str, gen: int) -> bytes:
+    """Context of the key under which the inside keeps a mailbox's capsule."""
+    return encode_pae(CAPSULE_LABEL, tenant, box, gen)
 
 
 def read_label(untrusted_context: bytes) -> str:

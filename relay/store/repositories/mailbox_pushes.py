@@ -21,6 +21,8 @@ END = "end"
 CARD = "card"
 TOKEN = "token"  # noqa: S105 - a kind of push
 JOIN = "join"
+RENEW = "renew"
+"""Work for the link process: freeze the box, pull until it is empty, then relay.mailbox.renewals."""
 WAITING = "waiting"
 DONE = "done"
 DROPPED = "dropped"
@@ -36,7 +38,7 @@ class Push:
     kind: str
     """`box` (ref: generation), `message`, `delete` (ref: message id), `end` (ref: sessions, freeze, thaw, expire,
     close), `card` (ref: serial), `token` (ref: SHA-256 of the token, b64; detail: id, expires), `join` (ref: the same
-    of the link's id; detail: expires)."""
+    of the link's id; detail: expires), `renew` (ref: resend, reset, expire; detail: told)."""
     box: str
     """"" for a card or a join."""
     ref: str

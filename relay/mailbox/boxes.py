@@ -1,0 +1,242 @@
+"""The mailbox of a partner: got or made for a mail, and every change of its state (sealed-mailbox 11).
+
+Plans before, records after, like the PDF's passwords: keyd is asked outside transactions, and what is new becomes rows
+in the one transaction that queues the mail. Only inside senders cause an account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from relay.core.clock import DAY
+from relay.core.ids import new_id
+from relay.core.ports import Actor, Event, Grant
+from relay.core.wire.pae import decode_b64
+from relay.core.wire.sealed import normalise_login_name
+from relay.mailbox.generations import NEXT, Generations, MadeGeneration, MailboxNotReadyError, is_code_needed
+from relay.mailbox.states import BoxBusyError, BoxEvent, BoxState, next_state
+from relay.store.base import Database, EventDetail, Tx
+from relay.store.errors import ConflictError
+from relay.store.repositories import mailbox_boxes as rows
+from relay.store.repositories import mailbox_generations as generation_rows
+from relay.store.repositories import mailbox_pushes as pushes
+from relay.store.repositories.mailbox_boxes import Box
+from relay.store.repositories.mailbox_cards import newest_card
+from relay.store.repositories.mailbox_entries import forget_entries
+from relay.store.repositories.mailbox_generations import Generation
+from relay.store.repositories.mailbox_messages import drop_message, messages_of_box, senders_of_box
+from relay.store.repositories.partners import Partner
+
+KEEP_MESSAGE_MS = 90 * DAY
+"""How long a message stays in a mailbox where policy says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxPlan:
+    """The box that a mail goes to, and what has to be recorded when that mail is queued."""
+
+    box: Box
+    """As it will be."""
+    enc: bytes
+    """Public key of the generation to seal to."""
+    card: int
+    no: int
+    """Number of the message in the box."""
+    made: MadeGeneration | None
+    """A generation that is new with this mail."""
+    is_new: bool
+    before: Box | None
+    """As it was when the plan was made."""
+
+
+class Boxes:
+    """Finds, makes and moves boxes."""
+
+    def __init__(self, database: Database, generations: Generations, *, tenant: str, actor: Actor) -> None:
+        self._database = database
+        self._generations = generations
+        self._tenant = tenant
+        self._actor = actor
+
+    def plan(self, sender: str, partner: Partner, language: str, grant: Grant) -> BoxPlan:
+        """Return the box for a mail of `sender` to a partner. Takes the message's number for good.
+
+        Raises LoginNameError for an address that can be no login name, MailboxNotReadyError, BoxBusyError,
+        KeyStoreError, StorageError.
+        """
+        login_name = normalise_login_name(partner.address)
+        with self._database.reading() as tx:
+            now = tx.now_ms()
+            card = newest_card(tx, self._tenant)
+            box = rows.find_open_mailbox(tx, self._tenant, partner.id)
+            kept = generation_rows.generations_of(tx, self._tenant, box.id) if box else []
+            senders = senders_of_box(tx, self._tenant, box.id) if box else frozenset()
+        if card is None:
+            raise MailboxNotReadyError("there is no card yet; run: letterlock portal-keys create")
+        if box is None:
+            made = self._generations.make_first(new_id(), login_name, grant, now)
+            box = self._new_box(sender, partner, login_name, language, made)
+            return BoxPlan(box, made.enc, card.serial, 1, made, is_new=True, before=None)
+        if box.state == BoxState.FIRST and (box.first_expires_at or 0) <= now:
+            # The link process first looks whether the reader was just in time.
+            raise BoxBusyError(f"mailbox {box.id}: its first password is about to expire")
+        made, after = None, box
+        if box.state == BoxState.EXPIRED:
+            made = self._generations.make_next(
+                box.id,
+                box.login_name or login_name,
+                kept,
+                cause=NEXT,
+                with_code=is_code_needed(sender, senders),
+                grant=grant,
+                now_ms=now,
+            )
+            after = begin_first(box, made, sender, BoxEvent.MAIL)
+        with self._database.transaction() as tx:
+            no = rows.take_number(tx, self._tenant, box.id)
+        enc = made.enc if made else decode_b64(next(one for one in kept if one.gen == box.gen).enc)
+        return BoxPlan(after, enc, card.serial, no, made, is_new=False, before=box)
+
+    def _new_box(self, sender: str, partner: Partner, login_name: str, language: str, made: MadeGeneration) -> Box:
+        return Box(
+            id=made.row.box,
+            tenant=self._tenant,
+            kind=rows.MAILBOX,
+            partner_id=partner.id,
+            login_name=login_name,
+            state=BoxState.FIRST.value,
+            gen=1,
+            form=None,
+            password_id=None,
+            created_at=made.row.made_at,
+            first_expires_at=made.row.expires_at,
+            first_sender=sender,
+            next_no=2,
+            lang=language,
+        )
+
+    def record(self, tx: Tx, plan: BoxPlan) -> None:
+        """Make the plan true as part of `tx`, which holds the box from here on.
+
+        Raises ConflictError when somebody else moved the box meanwhile: plan again.
+        """
+        box = plan.box
+        if plan.is_new:
+            if not rows.add_box(tx, box):
+                raise ConflictError("another mail to this partner made the mailbox first")
+            detail: dict[str, EventDetail] = {"box": box.id, "partner": box.partner_id, "sender": box.first_sender}
+            tx.append_event(Event("mailbox.created", self._actor, self._tenant, detail=detail))
+        else:
+            now = rows.get_box(tx, self._tenant, box.id, lock=True)
+            assert plan.before is not None
+            if (now.state, now.gen) != (plan.before.state, plan.before.gen):
+                raise ConflictError("the mailbox was changed meanwhile")
+        if plan.made is not None:
+            record_generation(tx, box, plan.made, self._actor, is_new=plan.is_new)
+
+
+def begin_first(box: Box, made: MadeGeneration, told: str, event: BoxEvent) -> Box:
+    """Return the box as it is with a new first password. Raises BoxStateError."""
+    return replace(
+        box,
+        state=next_state(box.state, event).value,
+        gen=made.row.gen,
+        first_expires_at=made.row.expires_at,
+        first_sender=told,
+        code_needed=made.secret is not None and bool(made.secret.code),
+        must_change=False,
+    )
+
+
+def record_generation(tx: Tx, box: Box, made: MadeGeneration, actor: Actor, *, is_new: bool = False) -> None:
+    """Store a generation that the relay made and queue its push; the caller holds the box. Raises ConflictError."""
+    if not generation_rows.add_generation(tx, made.row):
+        raise ConflictError("another password was made for this mailbox first")
+    if not is_new:
+        _write(tx, box)
+    pushes.add_push(tx, box.tenant, pushes.BOX, box=box.id, ref=str(made.row.gen))
+    detail: dict[str, EventDetail] = {
+        "box": box.id,
+        "gen": made.row.gen,
+        "cause": made.row.cause,
+        "told": box.first_sender,
+        "code": box.code_needed,
+        "escrow": made.row.escrow_card,
+        "shut": len(made.missing),
+    }
+    tx.append_event(Event("mailbox.password-made", actor, box.tenant, detail=detail))
+
+
+def accept_rekey(tx: Tx, box: Box, new: Generation, actor: Actor) -> Box:
+    """Take a generation that a browser made as the newest one; the caller holds the box and has verified it.
+
+    Returns the box as it is now. Raises ConflictError for a number that is taken, BoxStateError.
+    """
+    state = next_state(box.state, BoxEvent.REKEY)
+    if new.gen != box.gen + 1 or not generation_rows.add_generation(tx, new):
+        raise ConflictError("the mailbox has a newer password")
+    is_first = box.state == BoxState.FIRST
+    after = replace(
+        box,
+        state=state.value,
+        gen=new.gen,
+        first_expires_at=None,
+        first_sender="" if is_first else box.first_sender,
+        opened_at=box.opened_at or tx.now_ms(),
+        code_needed=False,
+        must_change=False,
+    )
+    _write(tx, after)
+    if new.escrow_card is not None:
+        generation_rows.forget_seeds(tx, box.tenant, box.id, new.gen)
+    detail: dict[str, EventDetail] = {"box": box.id, "gen": new.gen, "first": is_first, "escrow": new.escrow_card}
+    tx.append_event(Event("mailbox.rekeyed", actor, box.tenant, detail=detail))
+    return after
+
+
+def expire_box(tx: Tx, box: Box, actor: Actor, why: str) -> Box:
+    """End a first password: its rekey is refused from now on. `why`: time, tries, operator. Raises BoxStateError.
+
+    Only after the portal was told and the box's outbox was found empty (sealed-mailbox 11).
+    """
+    after = replace(box, state=next_state(box.state, BoxEvent.EXPIRE).value, first_expires_at=None)
+    _write(tx, after)
+    generation_rows.mark_expired(tx, box.tenant, box.id, box.gen)
+    tx.append_event(Event("mailbox.expired", actor, box.tenant, detail={"box": box.id, "gen": box.gen, "why": why}))
+    return after
+
+
+def close_box(tx: Tx, box: Box, actor: Actor, *, tell_portal: bool = True) -> Box:
+    """Close a box for ever: capsules, kept mail and seen ids are destroyed here, and there. Raises BoxStateError."""
+    after = replace(box, state=next_state(box.state, BoxEvent.CLOSE).value, closed_at=tx.now_ms())
+    _write(tx, after)
+    for message in messages_of_box(tx, box.tenant, box.id, is_kept=True):
+        drop_message(tx, box.tenant, box.id, message.id)
+    generation_rows.destroy_capsules(tx, box.tenant, box.id)
+    forget_entries(tx, box.tenant, box.id)
+    kinds = [pushes.BOX, pushes.MESSAGE, pushes.DELETE, pushes.END, pushes.TOKEN, pushes.RENEW]
+    pushes.drop_pushes(tx, box.tenant, box.id, kinds)
+    if tell_portal:
+        pushes.add_push(tx, box.tenant, pushes.END, box=box.id, ref="close")
+    tx.append_event(Event("mailbox.closed", actor, box.tenant, detail={"box": box.id, "kind": box.kind}))
+    return after
+
+
+def recall_message(tx: Tx, tenant: str, box_id: str, message_id: str, actor: Actor, *, why: str) -> bool:
+    """Take a message out of a box, here and on the portal; False when it is gone already. `why`: recall, expiry."""
+    rows.get_box(tx, tenant, box_id, lock=True)
+    if not drop_message(tx, tenant, box_id, message_id):
+        return False
+    if not pushes.drop_pushes(tx, tenant, box_id, [pushes.MESSAGE], message_id):
+        pushes.add_push(tx, tenant, pushes.DELETE, box=box_id, ref=message_id)
+    detail: dict[str, EventDetail] = {"box": box_id, "message": message_id, "why": why}
+    tx.append_event(Event("mailbox.message-removed", actor, tenant, detail=detail))
+    return True
+
+
+def _write(tx: Tx, box: Box) -> None:
+    names = (
+        *("state", "gen", "first_expires_at", "first_sender", "opened_at", "code_needed", "must_change", "closed_at"),
+        "lang",
+    )
+    rows.change_box(tx, box, {name: getattr(box, name) for name in names})

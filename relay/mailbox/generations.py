@@ -1,0 +1,182 @@
+"""New generations that the relay makes: the password made here, stretched here, the seed made by keyd and never seen.
+
+A password lives in the memory of one call and in the sealed mail that tells it. Code rule (sealed-mailbox 11): whoever
+is told the password of a box that holds mail of other senders needs a code as well, which goes to the recipient alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from relay.core.errors import ConfigurationError, LetterlockError
+from relay.core.ports import Grant, KeyStore
+from relay.core.ports_mailbox import CapsuleOrder, KeptGeneration, MadeCapsule, MailboxKeys
+from relay.core.wire.pae import decode_b64, encode_b64
+from relay.core.wire.sealed import KDF_MAILBOX, KDF_REPLY, Capsule, Stretched, read_capsule
+from relay.mailbox.capsules import close_capsule, hash_capsule, open_stored_capsule
+from relay.mailbox.passwords import FIRST_PASSWORD_MS, FirstSecret
+from relay.store.repositories.mailbox_generations import RELAY, Generation
+
+FIRST = "first"
+NEXT = "next"
+RESEND = "resend"
+RESET = "reset"
+REKEY = "rekey"
+JOIN = "join"
+REPLY = "reply"
+
+
+class MailboxNotReadyError(LetterlockError):
+    """No card yet, or the portal is not set up: the mail waits until an operator has done it."""
+
+    status = "4.3.5"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeGeneration:
+    """A generation that is made and not yet stored. The secret is for the mails that tell it."""
+
+    row: Generation
+    secret: FirstSecret | None = field(repr=False)
+    missing: tuple[int, ...] = ()
+    """Earlier generations whose mail stays shut for the recipient."""
+
+    @property
+    def enc(self) -> bytes:
+        """Return the public key to seal to."""
+        return decode_b64(self.row.enc)
+
+
+def is_code_needed(told: str, senders: Collection[str]) -> bool:
+    """Tell whether a box holds mail of somebody else than the one who is told its password."""
+    return any(sender != told for sender in senders)
+
+
+class Generations:
+    """Makes generations. Holds no secret longer than a call; never inside a transaction."""
+
+    def __init__(self, keys: MailboxKeys, keystore: KeyStore, *, tenant: str, portal: str) -> None:
+        self._keys = keys
+        self._keystore = keystore
+        self._tenant = tenant
+        self._portal = portal
+
+    @property
+    def portal(self) -> str:
+        """Return the portal's id."""
+        return self._portal
+
+    def make_first(self, box: str, login_name: str, grant: Grant, now_ms: int) -> MadeGeneration:
+        """Make generation 1 of a new mailbox. Raises KeyStoreError, GrantRefusedError."""
+        secret = FirstSecret.generate(with_code=False)
+        keys = secret.stretch(self._portal, login_name)
+        made = self._keys.mailbox_new(self._order(box, 1, login_name, keys), grant)
+        return self._row(box, 1, FIRST, made, now_ms, secret=secret)
+
+    def make_next(
+        self,
+        box: str,
+        login_name: str,
+        kept: Sequence[Generation],
+        *,
+        cause: str,
+        with_code: bool,
+        grant: Grant,
+        now_ms: int,
+    ) -> MadeGeneration:
+        """Make the generation after the newest of `kept`, which is all that the box ever had.
+
+        Raises KeyStoreError, GrantRefusedError.
+        """
+        newest_first = sorted(kept, key=lambda one: one.gen, reverse=True)
+        gen = newest_first[0].gen + 1
+        secret = FirstSecret.generate(with_code=with_code)
+        keys = secret.stretch(self._portal, login_name)
+        older = [
+            KeptGeneration(open_stored_capsule(self._keystore, one, grant), one.seed)
+            for one in newest_first
+            if one.capsule is not None
+        ]
+        made = self._keys.mailbox_next(self._order(box, gen, login_name, keys), older, grant)
+        return self._row(box, gen, cause, made, now_ms, secret=secret)
+
+    def make_reply(self, box: str, form: str, keys: Stretched, grant: Grant, now_ms: int) -> MadeGeneration:
+        """Make the one generation of a reply box from a PDF password that was stretched with kdf 2."""
+        order = CapsuleOrder(
+            kind="reply",
+            portal=self._portal,
+            box=box,
+            gen=1,
+            name=None,
+            kdf=KDF_REPLY,
+            kek=keys.kek,
+            av=keys.av,
+            form=form,
+        )
+        return self._row(box, 1, REPLY, self._keys.mailbox_new(order, grant), now_ms, secret=None)
+
+    def keep_browsers(
+        self, capsule: Capsule, now_ms: int, *, cause: str = REKEY, escrow_fits: bool = True
+    ) -> Generation:
+        """Return the row of a generation that a browser made and the relay accepts. Raises KeyStoreError."""
+        closed, key = close_capsule(self._keystore, self._tenant, capsule.box, capsule.gen, capsule.octets)
+        escrow = capsule.escrow
+        return Generation(
+            box=capsule.box,
+            gen=capsule.gen,
+            tenant=self._tenant,
+            made_by=capsule.by,
+            cause=cause,
+            capsule=closed,
+            key=key,
+            capsule_sha=hash_capsule(capsule.octets),
+            enc=encode_b64(capsule.enc),
+            sign=encode_b64(capsule.sign),
+            seed=None,
+            escrow_card=escrow.card if escrow is not None and escrow_fits else None,
+            made_at=now_ms,
+            accepted_at=now_ms,
+        )
+
+    def open(self, stored: Generation, grant: Grant) -> bytes:
+        """Return a stored capsule's exact octets, for a push. Raises KeyStoreError, GrantRefusedError."""
+        return open_stored_capsule(self._keystore, stored, grant)
+
+    def _order(self, box: str, gen: int, login_name: str, keys: Stretched) -> CapsuleOrder:
+        return CapsuleOrder(
+            kind="mailbox",
+            portal=self._portal,
+            box=box,
+            gen=gen,
+            name=login_name,
+            kdf=KDF_MAILBOX,
+            kek=keys.kek,
+            av=keys.av,
+        )
+
+    def _row(
+        self, box: str, gen: int, cause: str, made: MadeCapsule, now_ms: int, *, secret: FirstSecret | None
+    ) -> MadeGeneration:
+        capsule = read_capsule(made.capsule)
+        if (capsule.box, capsule.gen) != (box, gen):
+            raise ConfigurationError("keyd", "made a capsule for another box", "Restart keyd and look into its log")
+        closed, key = close_capsule(self._keystore, self._tenant, box, gen, made.capsule)
+        row = Generation(
+            box=box,
+            gen=gen,
+            tenant=self._tenant,
+            made_by=RELAY,
+            cause=cause,
+            capsule=closed,
+            key=key,
+            capsule_sha=hash_capsule(made.capsule),
+            enc=encode_b64(capsule.enc),
+            sign=encode_b64(capsule.sign),
+            seed=made.seed_blob,
+            escrow_card=capsule.escrow.card if capsule.escrow is not None else None,
+            made_at=now_ms,
+            accepted_at=now_ms,
+            expires_at=now_ms + FIRST_PASSWORD_MS if secret is not None else None,
+        )
+        return MadeGeneration(row, secret, made.missing)
