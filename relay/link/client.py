@@ -32,7 +32,6 @@ from relay.link.errors import (
 from relay.link.wire import (
     Ack,
     End,
-    Entry,
     HeldGenerations,
     InventoryPage,
     MalformedAnswerError,
@@ -46,6 +45,7 @@ from relay.link.wire import (
     read_outbox,
     read_reports,
 )
+from relay.mailbox.incoming_values import Entry
 
 CHUNK_LIMIT = 1024 * 1024 + 28
 """Octets of a sealed chunk (sealed-mailbox 9)."""

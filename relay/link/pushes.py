@@ -25,7 +25,7 @@ from relay.link.client import PortalLink
 from relay.link.errors import LinkDownError, LinkRefusedError
 from relay.link.gate import Gate
 from relay.link.steps import Fate, PushConflictError, Steps
-from relay.link.wire import MalformedAnswerError
+from relay.link.wire import End, MalformedAnswerError
 from relay.log import Log
 from relay.spool.backoff import next_delay_ms
 from relay.spool.claims import clean_stop, extend, give_back, late_portal_copies, lease_portal_copy, release_owner
@@ -79,6 +79,11 @@ class AfterPush(Protocol):
 
     def box_ended(self, tx: Tx, push: Push) -> None:
         """The portal ended what `ref` names."""
+        ...
+
+    def prepare_renewal(self, push: Push) -> Callable[[Tx], None] | None:
+        """Make the next first password, or end one, for a frozen box whose entries are all in; what is returned stores
+        it. None: there is no sense in it any more. Raises KeyStoreError, StorageError."""
         ...
 
 
@@ -245,7 +250,28 @@ class Pusher:
             with self._database.transaction() as tx:
                 pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + _PULL_FIRST_MS, error="pull first")
             return
-        self._finish_row(one, fate)
+        if push.kind == pushes.RENEW:
+            self._renew(one)
+        else:
+            self._finish_row(one, fate)
+
+    def _renew(self, one: _Claimed) -> None:
+        push = one.push
+        try:
+            store = self._after.prepare_renewal(push)
+            with self._database.transaction() as tx:
+                state = pushes.DROPPED if store is None else pushes.DONE
+                if not pushes.finish_push(tx, push, self._owner, state=state):
+                    raise LeaseLostError(f"push {push.seq}")
+                if store is not None:
+                    store(tx)
+                elif push.ref != "expire":
+                    pushes.add_push(tx, self._tenant, pushes.END, box=push.box, ref=End.THAW.value)
+        except LeaseLostError:
+            raise
+        except LetterlockError as error:
+            # The box was moved meanwhile, or keyd is away: anew, from the freeze on.
+            self._postpone(one, error, 5 * SECOND)
 
     def _finish_row(self, one: _Claimed, fate: Fate) -> None:
         push = one.push

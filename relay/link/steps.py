@@ -65,6 +65,8 @@ class Steps:
                 link.delete_message(push.box, push.ref)
             case pushes.END:
                 return self._end(link, push)
+            case pushes.RENEW:
+                return self._freeze(link, push)
             case pushes.CARD:
                 return self._push_card(link, push)
             case pushes.TOKEN:
@@ -124,6 +126,14 @@ class Steps:
             # What the portal does not hold needs no end there.
             return Fate.DROPPED
         return Fate.DONE
+
+    def _freeze(self, link: PortalLink, push: Push) -> Fate:
+        """Stop the box's writes there and look whether anything still waits: only then a password ends or is made anew."""
+        try:
+            link.end_box(push.box, End.EXPIRE if push.ref == "expire" else End.FREEZE)
+            return Fate.PULL_FIRST if link.get_box(push.box, 0).waiting else Fate.DONE
+        except LinkUnknownError:
+            return Fate.DONE
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 from relay.core.ids import is_id
 from relay.link.errors import LinkError
+from relay.mailbox.incoming_values import BrokenEntry, Entry, ItemEntry, JoinEntry, PartCount, RekeyEntry, Result
 
 MAX_SEALED = 64 * 1024 + 256
 """Octets of a sealed item: 64 KiB, signature and HPKE's own."""
@@ -30,13 +31,6 @@ class MalformedAnswerError(LinkError):
     """The portal's answer is not of the agreed shape."""
 
 
-class Result(StrEnum):
-    """What became of an entry."""
-
-    TAKEN = "taken"
-    REFUSED = "refused"
-
-
 class End(StrEnum):
     """What `POST boxes/BOX/end` ends."""
 
@@ -45,62 +39,6 @@ class End(StrEnum):
     THAW = "thaw"
     EXPIRE = "expire"
     CLOSE = "close"
-
-
-@dataclass(frozen=True, slots=True)
-class PartCount:
-    """A part's number and how many chunks it has."""
-
-    i: int
-    chunks: int
-
-
-@dataclass(frozen=True, slots=True)
-class ItemEntry:
-    """A sealed item of a box's outbox. Everything in it is the DMZ's word until it was verified."""
-
-    box: str
-    seq: int
-    id: str
-    gen: int
-    card: int
-    sealed: bytes
-    parts: tuple[PartCount, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RekeyEntry:
-    """A new generation made by a browser."""
-
-    box: str
-    seq: int
-    id: str
-    gen: int
-    capsule: bytes
-    sig: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class JoinEntry:
-    """A registration."""
-
-    seq: int
-    id: str
-    card: int
-    sealed: bytes
-    box: None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenEntry:
-    """An entry whose outer shape is wrong but whose place is known: refused, so that it blocks nothing."""
-
-    box: str | None
-    seq: int
-    id: str
-
-
-Entry = ItemEntry | RekeyEntry | JoinEntry | BrokenEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +96,8 @@ class HeldGenerations:
     gen: int | None
     sha256: str | None
     state: str
+    waiting: int
+    """Entries that are not acknowledged."""
     rekeys: tuple[RekeyEntry, ...]
 
 
@@ -308,7 +248,11 @@ def read_generations(untrusted: Mapping[str, Any], box: str) -> HeldGenerations:
         rekeys.append(_read_rekey(raw, box, 0, ""))
     gen = untrusted.get("gen")
     return HeldGenerations(
-        gen if _is_integer(gen) else None, _hash(untrusted), str(untrusted.get("state"))[:10], tuple(rekeys)
+        gen if _is_integer(gen) else None,
+        _hash(untrusted),
+        str(untrusted.get("state"))[:10],
+        _integer(untrusted, "waiting"),
+        tuple(rekeys),
     )
 
 

@@ -14,6 +14,8 @@ from relay.store.errors import NotFoundError
 
 CLIENT = "client"
 SYSTEM = "system"
+PORTAL = "portal"
+"""An answer that a partner wrote at the portal; the header field X-Letterlock-Origin says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class StoredMessage:
     sha256: str
     """Of the octets as the client sent them, without the Received field put before them; hexadecimal."""
     origin: str
-    """`client` or `system`."""
+    """`client`, `system` or `portal`."""
     cause: str | None
     """The message that a system mail tells of."""
     shredded_at: int | None
