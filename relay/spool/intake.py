@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 from relay.core.envelope import Envelope, SessionInfo
 from relay.core.errors import StorageError, StorageFullError
-from relay.core.ids import new_id
 from relay.core.ports import SpoolPublicKey, WrappedMailKey
 from relay.core.wire.chunks import new_mail_key
 from relay.core.wire.mailkey import MailKeyBatch, MailKeySealer
@@ -25,6 +24,7 @@ from relay.spool.bridge import LoopBridge
 from relay.spool.buffer import ContentBuffer
 from relay.spool.fingerprint import Fingerprint
 from relay.spool.intake_batch import Ahead, Arrival, Drop, Heartbeat, IntakeItem, weigh_item, write_batch
+from relay.spool.intake_ids import new_arrival_id
 from relay.store.base import Database
 from relay.store.files import total_octets
 from relay.store.repositories.messages import CLIENT, StoredMessage
@@ -177,7 +177,7 @@ class SpoolMessage:
         self._intake = intake
         self._session = session
         self._envelope = envelope
-        self._message_id = new_id()
+        self._message_id = new_arrival_id()
         self._key = new_mail_key()
         self._buffer: ContentBuffer | None = ContentBuffer(self._message_id, intake.tenant, self._key)
         self._fingerprint = Fingerprint()

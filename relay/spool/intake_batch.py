@@ -12,6 +12,7 @@ from relay.core.ports import Actor, Event, WrappedMailKey
 from relay.spool.buffer import ChunkRow
 from relay.spool.content import drop_ahead
 from relay.spool.errors import ContentMissingError
+from relay.spool.intake_ids import new_arrival_id
 from relay.store.base import EventDetail, Tx
 from relay.store.repositories.copies import INSERT_COPY, new_copy_row
 from relay.store.repositories.messages import INSERT_CHUNK, StoredMessage, insert_messages
@@ -115,7 +116,7 @@ def _write_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     tx.run_many(
         INSERT_COPY,
         [
-            new_copy_row(message.id, message.tenant, recipient, now)
+            new_copy_row(message.id, message.tenant, recipient, now, copy_id=new_arrival_id())
             for message, arrival in zip(messages, arrivals, strict=True)
             for recipient in arrival.recipients
         ],
