@@ -74,8 +74,10 @@ ENTRY: Mapping[str, str] = MappingProxyType(
         "that you need a new password.",
         "forgot.next": "They will call you and tell you a new first password. We never send one by e-mail.",
         "changed": "The password was changed elsewhere in the meantime. Please sign in again.",
+        "change.asked": "{organisation} asks everybody to choose a new password. The old one stops working.",
         "saving": "Making your new keys on your device",
         "opening": "Opening your mailbox",
+        "simple": "Let our server open my mail for this visit",
         "signed-out": "You are signed out. Please sign in again.",
     }
 )

@@ -1,0 +1,86 @@
+// Choosing a password: its rules (sealed-mailbox 5), a word about its strength while it is typed, and typing it twice.
+
+import { checkOwnPassword, MIN_PASSWORD, normaliseLoginName } from "../sealed/forms.js";
+import { checkFields, find, markField, typed } from "./shell.js";
+import { rateStrength } from "./strength.js";
+
+const WORDS = ["", "password.weak", "password.fair", "password.good", "password.best"];
+/** Names of the rules, in the page's words. */
+const RULES = { short: "password.short", long: "password.long", form: "password.first-form", "first-form": "password.first-form", name: "password.login-name", "login-name": "password.login-name", common: "password.common", same: "password.same" };
+/** Most readers cut a PDF's password there (pdf.md 2.4). */
+const MOST_PDF = 32;
+
+/** @param {string} code @param {(name: string, values?: Object) => string} t @param {string} [password] @returns {string} */
+export function sayRule(code, t, password = "") {
+  const missing = Math.max(1, MIN_PASSWORD - [...password.normalize("NFC")].length);
+  return t(RULES[code] ?? "error.unknown", { n: missing });
+}
+
+/**
+ * A password for PDFs: the readers' own limits come on top. @param {string} password @returns {string} the rule it breaks, or ""
+ */
+export function checkPdfPassword(password) {
+  if (/[^\u0020-\u007e]/.test(password)) return "password.ascii";
+  if (password.length > MOST_PDF) return "password.pdf-long";
+  return "";
+}
+
+/**
+ * Wires the two fields of templates/portal/fields.html.
+ * @param {{t: (name: string, values?: Object) => string, loginName: () => string, current?: () => string, forPdf?: () => boolean, common?: ReadonlySet<string>}} options
+ *   loginName: as typed; current: the password that is to be replaced; forPdf: whether the PDF rules hold now
+ * @returns {{check: () => boolean, refuse: (code: string) => void, update: () => void}} check marks the fields and says whether both are right
+ */
+export function wireNewPassword({ t, loginName, current = () => "", forPdf = () => false, common = new Set() }) {
+  const first = /** @type {HTMLInputElement} */ (find("new-password"));
+  const second = /** @type {HTMLInputElement} */ (find("repeat-password"));
+  const status = find("strength");
+  const meter = /** @type {HTMLMeterElement} */ (find("strength-meter"));
+  let timer = 0;
+
+  function readName() {
+    try {
+      return normaliseLoginName(loginName());
+    } catch {
+      return "";
+    }
+  }
+
+  /** @returns {string} what is wrong with the password, in words, or "" */
+  function findFault() {
+    if (!first.value) return t("input.password.empty");
+    const rule = checkOwnPassword(first.value, readName(), common);
+    if (rule) return sayRule(rule, t, first.value);
+    if (current() && first.value.normalize("NFC") === current().normalize("NFC")) return t("password.same");
+    const pdf = forPdf() && checkPdfPassword(first.value);
+    return pdf ? t(pdf) : "";
+  }
+
+  function update() {
+    const rate = rateStrength(first.value);
+    const fault = first.value && findFault();
+    meter.value = fault ? Math.min(rate, 1) : rate;
+    clearTimeout(timer);
+    // Read out when the typing rests, not at each key.
+    timer = setTimeout(() => {
+      status.textContent = fault || (rate ? t(WORDS[rate]) : "");
+    }, 400);
+    if (!findFault()) markField("new-password");
+    if (second.value && second.value === first.value) markField("repeat-password");
+  }
+
+  first.addEventListener("input", update);
+  second.addEventListener("input", update);
+  second.addEventListener("change", () => {
+    markField("repeat-password", second.value && second.value !== first.value ? t("password.differ") : "");
+  });
+  return {
+    update,
+    check: () =>
+      checkFields([
+        ["new-password", findFault()],
+        ["repeat-password", typed("repeat-password") === first.value ? "" : t("password.differ")],
+      ]),
+    refuse: (code) => void checkFields([["new-password", sayRule(code, t, first.value)]]),
+  };
+}
