@@ -8,7 +8,7 @@ export async function showAccount(app, pane) {
   app.title = words.t("account");
   const share = session.quota.limit ? session.quota.used / session.quota.limit : 0;
   const sessions = h("ul.files", { "aria-busy": "true" });
-  pane.replaceChildren(
+  pane.replaceChildren(h("div.account-page", null,
     h("a.back", { href: "#/" }, words.t("back-inbox")),
     h("h1", { tabindex: -1 }, app.title),
     h("dl.facts", null,
@@ -38,7 +38,7 @@ export async function showAccount(app, pane) {
       h("p.tabs", null, ...[["de", "Deutsch"], ["en", "English"]].map(([code, label]) =>
         h("a", { href: `?lang=${code}#/account`, lang: code, hreflang: code, "aria-current": words.lang === code && "true" }, label))),
     ),
-  );
+  ));
 
   async function list() {
     await app.attempt(async () => {

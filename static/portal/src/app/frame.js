@@ -16,6 +16,8 @@ const LOOK = `
   blockquote { margin: 0 0 0 4px; padding-left: 12px; border-left: 2px solid #7b8894; }
   a { color: #0e5a63; }
   :focus-visible { outline: 3px solid #0b57d0; outline-offset: 2px; }
+  body > :first-child { margin-top: 0; }
+  @media (prefers-color-scheme: light) { body { padding: 4px 0; } }
   @media print { body { padding: 0; } }`;
 const MOST_HEIGHT = 100000;
 const KEYS = ["j", "k", "r", "/", "?", "Escape"];

@@ -11,7 +11,6 @@ export function makeWords(lang, texts, now = () => new Date()) {
   const form = (options) => new Intl.DateTimeFormat(locale, options);
   const clock = form({ hour: "2-digit", minute: "2-digit" });
   const date = form({ day: "numeric", month: "long", year: "numeric" });
-  const full = form({ day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" });
   const thisYear = form({ day: "numeric", month: "short" });
   const otherYear = form({ day: "numeric", month: "short", year: "numeric" });
   const day = (at) => new Date(at.getFullYear(), at.getMonth(), at.getDate());
@@ -26,7 +25,7 @@ export function makeWords(lang, texts, now = () => new Date()) {
     },
     clock: (time) => clock.format(new Date(time)),
     date: (time) => date.format(new Date(time)),
-    full: (time) => full.format(new Date(time)),
+    full: (time) => `${words.date(time)}, ${words.clock(time)}`,
     /** Short: the time today, "Yesterday", else the day. */
     short(time) {
       const at = new Date(time);

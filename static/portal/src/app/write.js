@@ -26,7 +26,7 @@ export async function showWriter(app, pane, { re, draft }) {
 
   // --- fields
   const subject = h("input", { id: "subject", value: composer.subject, maxlength: 500, autocomplete: "off" });
-  const text = h("textarea", { id: "text", rows: 12 });
+  const text = h("textarea", { id: "text", rows: 10 });
   text.value = composer.text;
   const problem = h("p.field-error", { id: "text-problem", hidden: true });
   subject.addEventListener("input", () => composer.edit({ subject: subject.value }));
@@ -53,7 +53,7 @@ export async function showWriter(app, pane, { re, draft }) {
   const drop = h("div.drop", null,
     button("button.second", words.t("add-files"), () => picker.click()),
     picker,
-    h("p.quiet.small", null, words.t("drop-files", { size: words.size(app.session.limits.message) })),
+    h("p.quiet.small", null, words.t("drop-files", { size: words.size(Math.floor(app.session.limits.message / 2 ** 20) * 1e6) })),
   );
   const runs = new Map(); // part number -> AbortController of an upload that runs
   const waiting = []; // files chosen whose part number is not known yet
@@ -130,7 +130,7 @@ export async function showWriter(app, pane, { re, draft }) {
   const choice = (value, label) => h("label.check", null,
     h("input", { type: "radio", name: "to", value, checked: composer.to === value, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
   const to = rest.length
-    ? h("fieldset.field", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names: everyone })))
+    ? h("fieldset", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names: everyone })))
     : h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", app.session.org));
 
   // --- the original, folded
@@ -208,10 +208,10 @@ export async function showWriter(app, pane, { re, draft }) {
     });
   });
 
-  pane.replaceChildren(
+  pane.replaceChildren(h("div.write", null,
     h("a.back", { href: back }, words.t("back-message")),
     h("h1", { tabindex: -1 }, app.title),
-    mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })) || "",
+    mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })),
     conflict,
     h("form", { novalidate: true, onsubmit: (event) => event.preventDefault() },
       to,
@@ -224,7 +224,7 @@ export async function showWriter(app, pane, { re, draft }) {
       saved,
       h("div.actions", null, send, discard),
     ),
-  );
+  ));
   drawFiles();
 
   const warn = (event) => {
