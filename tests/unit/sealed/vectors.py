@@ -1,4 +1,4 @@
-"""The vectors of the sealed mailbox, LL1, from tests/data/sealed/vectors.json; their private keys are for tests only."""
+"""The vectors of the sealed mailbox, LL1 (tests/data/sealed/vectors.json); their private keys are for tests only."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ class Account:
 class MailHead:
     """What mail and tickets carry. `key` opens the parts; `receipt`: the author wants to know that it was read.
 
-    `files` (tickets): whether the answer may have files; None where nothing is said.
+    For tickets: `quote`, text of the PDF's mail for the answer, and `files`, whether the answer may have files; None
+    where nothing is said.
     """
 
     thread: str
@@ -62,6 +63,7 @@ class MailHead:
     receipt: bool
     key: bytes = field(repr=False)
     parts: tuple[Part, ...] = ()
+    quote: str | None = None
     files: bool | None = None
 
 
@@ -134,6 +136,8 @@ def _write_mail(mail: MailHead) -> dict[str, Any]:
         "key": encode_b64(mail.key),
         "parts": write_parts(mail.parts),
     }
+    if mail.quote is not None:
+        values["quote"] = mail.quote
     if mail.files is not None:
         values["files"] = mail.files
     return values
@@ -205,8 +209,8 @@ def _read_manifest(fields: Fields) -> Manifest:
         card=fields.number("card"),
         time=fields.time("time"),
         mail=_read_mail(fields) if kind in ("mail", "ticket") else None,
-        re=fields.id("re") if kind == "receipt" or fields.has("re") else None,
-        state=fields.check("state", STATES) if kind == "receipt" else None,
+        re=fields.id("re") if kind == "receipt" or (fields.has("re") and not fields.is_null("re")) else None,
+        state=fields.check("state", STATES, "unknown") if kind == "receipt" else None,
         of=of,
     )
 
@@ -223,5 +227,6 @@ def _read_mail(fields: Fields) -> MailHead:
         receipt=fields.boolean("receipt"),
         key=fields.octets("key", KEY_LENGTH),
         parts=read_parts(fields),
+        quote=fields.text("quote") if fields.has("quote") and not fields.is_null("quote") else None,
         files=fields.boolean("files") if fields.has("files") else None,
     )

@@ -69,7 +69,11 @@ def read_parts(fields: Fields) -> tuple[Part, ...]:
     """Read the list of parts: numbers distinct, at most MAX_PARTS and MAX_MESSAGE. Raises MailboxDataError."""
     parts = tuple(
         Part(
-            entry.number("i"), entry.check("role", ROLES), entry.text("name"), entry.text("type"), entry.number("size")
+            entry.number("i"),
+            entry.check("role", ROLES, "unknown"),
+            entry.text("name"),
+            entry.text("type"),
+            entry.number("size"),
         )
         for entry in map(Fields, fields.list("parts", MAX_PARTS))
     )
