@@ -31,11 +31,18 @@ _MAILBOX_WORDS = {**words.SHELL, **words.PASSWORD, **MAILBOX}
 _REPLY_WORDS = {**words.SHELL, **words.REPLY}
 _JOIN_WORDS = {**words.SHELL, **words.PASSWORD, **words.JOIN}
 
-FRAME_POLICY = (
-    "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox; default-src 'none'; script-src 'self'; "
-    "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
-    "require-trusted-types-for 'script'; trusted-types letterlock"
-)
+
+def make_frame_policy(base_url: str) -> str:
+    """Return the policy of `/frame`. `base_url` is the portal's public address without a slash at its end, or empty.
+
+    Browsers differ in whether an opaque origin has a 'self'; the address says the same to those that give it none.
+    """
+    scripts = f"'self' {base_url}/static/" if base_url else "'self'"
+    return (
+        "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
+        f"script-src {scripts}; img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+        "require-trusted-types-for 'script'; trusted-types letterlock"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +161,15 @@ def make_pages(
     policy: PagePolicy,
     links: Links,
     templates: Path,
+    base_url: str = "",
 ) -> Pages:
-    """Make the blueprint. `portal` is the portal's id, `templates` the folder templates/portal; one brand or more."""
+    """Make the blueprint. `portal` is the portal's id, `templates` the folder templates/portal; one brand or more.
+
+    `base_url` is the portal's public address, which the frame's policy names.
+    """
     writer = PageWriter(portal=portal, brands=brands, texts=texts, bundle=bundle, policy=policy, templates=templates)
     blueprint = Blueprint("pages", __name__)
-    _add_entry(blueprint, writer)
+    _add_entry(blueprint, writer, make_frame_policy(base_url))
     _add_links(blueprint, writer, links)
     _add_prose(blueprint, writer)
     _add_brand(blueprint, writer)
@@ -173,7 +184,7 @@ def make_pages(
     return Pages(blueprint, show_error)
 
 
-def _add_entry(blueprint: Blueprint, writer: PageWriter) -> None:
+def _add_entry(blueprint: Blueprint, writer: PageWriter, frame_policy: str) -> None:
     @blueprint.get("/")
     def show_sign_in() -> Response:
         """Sign-in and, behind it, the forced change of password."""
@@ -188,7 +199,7 @@ def _add_entry(blueprint: Blueprint, writer: PageWriter) -> None:
     def show_frame() -> Response:
         """The sandbox in which one HTML mail is shown: a policy of its own, an opaque origin."""
         response = writer.write("frame.html", script="frame.js")
-        response.headers["Content-Security-Policy"] = FRAME_POLICY
+        response.headers["Content-Security-Policy"] = frame_policy
         return response
 
 
