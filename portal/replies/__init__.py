@@ -1,0 +1,1 @@
+"""What stands behind the links that partners got: PDF reply links and registration links (sealed-mailbox 12)."""

@@ -1,0 +1,1 @@
+"""What stands between the network and the portal's rooms: headers, request checks, sessions, throttle, errors."""

@@ -1,0 +1,219 @@
+"""The outbox: items, rekeys and registrations for the relay, one ordered stream a box (sealed-mailbox 14, 15).
+
+An entry is appended under its box row's lock, so that positions rise with seq within a box. It stays until the relay
+acknowledges it; acknowledged ones are kept for Sent and for being offered again after a theft of the link's key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+
+from portal.store.boxes import BoxRow
+from portal.store.models import box, lease, outbox
+from portal.store.rowkeys import SealedRow
+from relay.core.clock import MINUTE
+
+OUTBOX = "outbox"
+SENT = "sent"
+LEASE = 2 * MINUTE
+_PER_BOX = 20
+
+Parts = Sequence[tuple[int, int]]
+"""Part numbers, each with its count of chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is appended; sealed values already sealed for the row."""
+
+    kind: str
+    id: str
+    gen: int
+    card: int
+    sealed: SealedRow
+    own: SealedRow | None
+    parts: Parts
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry as stored."""
+
+    position: int
+    box: str
+    seq: int
+    kind: str
+    id: str
+    gen: int
+    card: int
+    sealed: SealedRow
+    own: SealedRow | None
+    parts: Parts
+    digest: bytes
+    state: str
+    at: int
+
+
+def encode_parts(parts: Parts) -> str:
+    """Return parts as they stand in a column."""
+    return json.dumps([[i, chunks] for i, chunks in parts], separators=(",", ":"))
+
+
+def decode_parts(text: str) -> Parts:
+    """Return parts from a column."""
+    return [(i, chunks) for i, chunks in json.loads(text)]
+
+
+def show_parts(parts: Parts) -> list[dict[str, int]]:
+    """Return parts as both APIs write them."""
+    return [{"i": i, "chunks": chunks} for i, chunks in parts]
+
+
+def _to_entry(row: Row[Any]) -> StoredEntry:
+    own = SealedRow(row.self_row_key, bytes(row.self_sealed)) if row.self_sealed is not None else None
+    return StoredEntry(
+        row.position,
+        row.box,
+        row.seq,
+        row.kind,
+        row.id,
+        row.gen,
+        row.card,
+        SealedRow(row.row_key, bytes(row.sealed)),
+        own,
+        decode_parts(row.parts),
+        bytes(row.digest),
+        row.state,
+        row.at,
+    )
+
+
+def append_entry(connection: Connection, locked: BoxRow, entry: Entry, now: int) -> int:
+    """Append to a box whose row this transaction has locked; return its seq."""
+    seq = locked.next_seq
+    connection.execute(
+        insert(outbox),
+        {
+            "box": locked.id,
+            "seq": seq,
+            "kind": entry.kind,
+            "id": entry.id,
+            "gen": entry.gen,
+            "card": entry.card,
+            "row_key": entry.sealed.row_key,
+            "sealed": entry.sealed.sealed,
+            "self_row_key": entry.own.row_key if entry.own else None,
+            "self_sealed": entry.own.sealed if entry.own else None,
+            "parts": encode_parts(entry.parts),
+            "digest": entry.digest,
+            "state": "waiting",
+            "at": now,
+        },
+    )
+    connection.execute(update(box).where(box.c.id == locked.id).values(next_seq=seq + 1))
+    return seq
+
+
+def find_entry(connection: Connection, box_id: str, entry_id: str) -> StoredEntry | None:
+    """Return one entry, or None."""
+    row = connection.execute(select(outbox).where(outbox.c.box == box_id, outbox.c.id == entry_id)).one_or_none()
+    return _to_entry(row) if row is not None else None
+
+
+def has_waiting(connection: Connection) -> bool:
+    """Tell whether anything waits for the relay, leased or not."""
+    return connection.execute(select(outbox.c.position).where(outbox.c.state == "waiting").limit(1)).first() is not None
+
+
+def lease_entries(connection: Connection, puller: str, limit: int, now: int) -> list[StoredEntry]:
+    """Return waiting entries, within a box by seq, and lease their boxes to this puller.
+
+    Boxes that were handed out longest ago come first, so that one whose entries the relay cannot take does not hold up
+    the others; of one box at most 20 entries are given at a time.
+    """
+    first = func.min(outbox.c.position)
+    query = (
+        select(outbox.c.box)
+        .outerjoin(lease, lease.c.box == outbox.c.box)
+        .where(
+            outbox.c.state == "waiting",
+            or_(lease.c.box.is_(None), lease.c.until <= now, lease.c.puller == puller),
+        )
+        .group_by(outbox.c.box, lease.c.offered)
+        .order_by(func.coalesce(lease.c.offered, 0), first)
+        .limit(limit)
+    )
+    found: list[StoredEntry] = []
+    for box_id in connection.execute(query).scalars().all():
+        room = min(limit - len(found), _PER_BOX)
+        if room <= 0:
+            break
+        if not _take_lease(connection, box_id, puller, now):
+            continue
+        rows = connection.execute(
+            select(outbox)
+            .where(outbox.c.box == box_id, outbox.c.state == "waiting")
+            .order_by(outbox.c.position)
+            .limit(room)
+        )
+        found.extend(map(_to_entry, rows))
+    return found
+
+
+def _take_lease(connection: Connection, box_id: str, puller: str, now: int) -> bool:
+    values = {"puller": puller, "until": now + LEASE, "offered": now}
+    changed = connection.execute(
+        update(lease).where(lease.c.box == box_id, or_(lease.c.until <= now, lease.c.puller == puller)).values(**values)
+    )
+    if changed.rowcount:
+        return True
+    if connection.execute(select(lease.c.box).where(lease.c.box == box_id)).first() is not None:
+        return False
+    connection.execute(insert(lease), {"box": box_id, **values})
+    return True
+
+
+def acknowledge(connection: Connection, box_id: str, entry_id: str, state: str, now: int) -> None:
+    """Note what became of an entry; once nothing of its box waits, its lease ends. Again is the same."""
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.box == box_id, outbox.c.id == entry_id, outbox.c.state == "waiting")
+        .values(state=state, acked=now)
+    )
+    still = select(outbox.c.position).where(outbox.c.box == box_id, outbox.c.state == "waiting").limit(1)
+    if connection.execute(still).first() is None:
+        connection.execute(delete(lease).where(lease.c.box == box_id))
+
+
+def reoffer(connection: Connection, since: int) -> None:
+    """Offer again what was acknowledged since then."""
+    connection.execute(
+        update(outbox).where(outbox.c.state != "waiting", outbox.c.acked >= since).values(state="waiting", acked=None)
+    )
+
+
+def list_sent(connection: Connection, box_id: str, before: int, limit: int) -> list[StoredEntry]:
+    """Return what Sent shows, newest first, below a seq."""
+    query = (
+        select(outbox)
+        .where(outbox.c.box == box_id, outbox.c.self_sealed.is_not(None), outbox.c.seq < before)
+        .order_by(outbox.c.seq.desc())
+        .limit(limit)
+    )
+    return [_to_entry(row) for row in connection.execute(query)]
+
+
+def list_rekeys(connection: Connection, box_id: str, since: int) -> list[StoredEntry]:
+    """Return the kept rekeys to generations above `since`, oldest first."""
+    query = (
+        select(outbox)
+        .where(outbox.c.box == box_id, outbox.c.kind == "rekey", outbox.c.gen > since)
+        .order_by(outbox.c.seq)
+    )
+    return [_to_entry(row) for row in connection.execute(query)]

@@ -1,0 +1,46 @@
+"""Unsigned hints for the relay: wrong tries, locks, forgotten passwords. Unknown logins count too, never shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select, text, update
+
+from portal.store.models import report
+
+# What was handed out has its own slot, so that the same hint afterwards is a new row.
+_ADD = text(
+    "INSERT INTO report (kind, subject, slot, known, count, time) VALUES (:kind, :subject, 0, :known, :count, :now) "
+    "ON CONFLICT (kind, subject, slot) DO UPDATE SET count = excluded.count, time = excluded.time"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One hint. `count` is the number of wrong tries in all for `wrong`."""
+
+    seq: int
+    kind: str
+    box: str
+    time: int
+    count: int
+
+
+def add_report(connection: Connection, kind: str, subject: str, *, is_known: bool, count: int, now: int) -> None:
+    """Add a hint or renew the one that was not handed out yet."""
+    connection.execute(_ADD, {"kind": kind, "subject": subject, "known": int(is_known), "count": count, "now": now})
+
+
+def take_reports(connection: Connection, limit: int) -> list[Report]:
+    """Return the oldest hints about boxes; they stay until `drop_reports`."""
+    query = select(report).where(report.c.known == 1).order_by(report.c.seq).limit(limit)
+    rows = connection.execute(query).all()
+    seqs = [row.seq for row in rows if row.slot == 0]
+    if seqs:
+        connection.execute(update(report).where(report.c.seq.in_(seqs)).values(slot=report.c.seq))
+    return [Report(row.seq, row.kind, row.subject, row.time, row._mapping[report.c.count]) for row in rows]
+
+
+def drop_reports(connection: Connection, seq: int) -> None:
+    """Drop what was handed out, up to and with this number."""
+    connection.execute(delete(report).where(report.c.seq <= seq, report.c.known == 1, report.c.slot != 0))
