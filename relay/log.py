@@ -34,6 +34,8 @@ _FORBIDDEN = (
 )
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _ALLOWED = frozenset({"exit_code", "reply_code", "body_type", "content_size", "pinned", "mapping"})
+_PLAIN = frozenset({str, int, bool, float, type(None)})
+"""Asked first: whether something is a Mapping costs more than all the rest of a line's field."""
 REDACTED = "[redacted]"
 
 
@@ -52,6 +54,8 @@ def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in fields.items():
         if _is_forbidden(name):
             out[name] = REDACTED
+        elif type(value) in _PLAIN:
+            out[name] = value
         elif isinstance(value, Mapping):
             out[name] = redact(value)
         elif isinstance(value, bytes | bytearray | memoryview):

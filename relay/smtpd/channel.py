@@ -181,7 +181,7 @@ class Channel(SMTP):
         transport = self._wire()
         if self._is_lost or transport is None or transport.is_closing():
             return
-        self._output.append(reply.encode())
+        self._output.append(reply.octets)
         transport.write(b"".join(self._output))
         self._output.clear()
         self._close()
@@ -258,7 +258,7 @@ class Channel(SMTP):
 
     def reply(self, reply: Reply) -> None:
         """Put a reply into the next group."""
-        self._output.append(reply.encode())
+        self._output.append(reply.octets)
 
     async def flush(self) -> None:
         """Send the group of replies in one piece. Raises ConnectionError when the peer is gone."""

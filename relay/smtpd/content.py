@@ -10,7 +10,8 @@ Sources: RFC 5321 4.1.1.4, 6.1 (responsibility after 250), 2.3.8 (bare CR, LF); 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from relay.core.clock import Clock
 from relay.core.ports import IncomingMessage
@@ -30,9 +31,9 @@ class CommitKeeper:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, incoming: IncomingMessage) -> asyncio.Task[None]:
+    def start(self, commit: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a commit that outlives its connection (the sender may hang up, we may not forget)."""
-        task = asyncio.get_running_loop().create_task(incoming.commit())
+        task = asyncio.get_running_loop().create_task(commit)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -112,8 +113,6 @@ class ContentReceiver:
     async def finish(self) -> Reply:
         """Commit and return the final reply: 250 only after the commit returned, 4xx for any fault of ours."""
         if self.refusal is None:
-            await self._write()
-        if self.refusal is None:
             await self._commit()
         reply = self.refusal
         self._close()
@@ -128,19 +127,27 @@ class ContentReceiver:
         return reply
 
     async def _write(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.commit_timeout):
+                await self._incoming.write(self._take_pieces())
+        except Exception as error:  # whatever the spool's trouble is, the sender is told 4xx
+            await self._fail(error)
+
+    def _take_pieces(self) -> bytes:
         data = b"".join(self._pieces)
         self._pieces.clear()
         self._pending = 0
-        try:
-            async with asyncio.timeout(self._limits.commit_timeout):
-                await self._incoming.write(data)
-        except Exception as error:  # whatever the spool's trouble is, the sender is told 4xx
-            await self._fail(error)
+        return data
+
+    async def _store(self) -> None:
+        """Write what is left, then commit: of most mails everything, under one limit of time."""
+        await self._incoming.write(self._take_pieces())
+        await self._incoming.commit()
 
     async def _commit(self) -> None:
         # From here on nothing but the commit itself may drop the message: not a lost connection, not a stop.
         self._is_aborted = True
-        task = self._keeper.start(self._incoming)
+        task = self._keeper.start(self._store())
         await _wait_for_end(task, self._limits.commit_timeout)
         if not task.done():
             # Uncertain counts as not done. Should it come true later the sender's retry makes a duplicate, no loss.

@@ -8,8 +8,7 @@ Must not: know sessions, sockets or configuration.
 from __future__ import annotations
 
 import errno
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.core.errors import LetterlockError, StorageFullError
 
@@ -23,21 +22,19 @@ class Reply:
     """Empty for the greeting, HELO, EHLO and 3xx alone (RFC 2034 4)."""
     text: str
     closes: bool = False
+    octets: bytes = field(init=False, repr=False, compare=False)
+    """What is sent: every line with the status and CRLF (RFC 2034 3)."""
+
+    def __post_init__(self) -> None:
+        head = f"{self.status} " if self.status else ""
+        *lines, last = self.text.split("\n")
+        text = "".join(f"{self.code}-{head}{line}\r\n" for line in lines) + f"{self.code} {head}{last}\r\n"
+        object.__setattr__(self, "octets", text.encode("utf-8"))
 
     @property
     def is_refusal(self) -> bool:
         """Tell whether the reply is 4xx or 5xx."""
         return self.code >= 400
-
-    @functools.lru_cache(maxsize=256)  # noqa: B019 - replies are values and few, but for the 250 with its id
-    def encode(self) -> bytes:
-        """Return the octets, every line with the status and CRLF (RFC 2034 3)."""
-        status = f"{self.status} " if self.status else ""
-        lines = self.text.split("\n")
-        last = len(lines) - 1
-        return "".join(
-            f"{self.code}{' ' if n == last else '-'}{status}{line}\r\n" for n, line in enumerate(lines)
-        ).encode("utf-8")
 
 
 class RefusalError(LetterlockError):

@@ -81,14 +81,10 @@ class SealingContext:
         """How many messages were sealed."""
         return self._next
 
-    @property
-    def is_usable(self) -> bool:
-        """Tell whether this process made it: a fork would use the same numbers again."""
-        return self._process == os.getpid()
-
     def seal(self, aad: bytes, plaintext: bytes) -> tuple[int, bytes]:
         """Seal the next message; return its sequence number and the ciphertext. Raises ValueError after a fork."""
-        if not self.is_usable:
+        # A fork would use the same numbers, and so the same nonces, again.
+        if self._process != os.getpid():
             raise ValueError("an HPKE context of another process")
         with self._lock:
             number = self._next

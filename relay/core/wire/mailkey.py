@@ -76,27 +76,28 @@ class MailKeyBatch:
     Whoever could read its memory in that second could read the mails themselves there; it is dropped with it.
     """
 
-    __slots__ = ("_context", "_end", "public")
+    __slots__ = ("_context", "_end", "_place", "_suite", "public")
 
     def __init__(self, public: SpoolPublicKey, context: SealingContext) -> None:
         """Use MailKeySealer.begin_batch."""
         self.public = public
+        self._suite = public.suite + IN_CONTEXT
+        self._place = encode_pae(_LABEL, public.epoch)
         self._context = context
         self._end = time.monotonic() + CONTEXT_SECONDS
 
     @property
     def is_over(self) -> bool:
         """Tell whether a new one is due."""
-        context = self._context
-        return context.count >= CONTEXT_MESSAGES or time.monotonic() >= self._end or not context.is_usable
+        return self._context.count >= CONTEXT_MESSAGES or time.monotonic() >= self._end
 
     def seal(self, message_id: str, mail_key: bytes) -> WrappedMailKey:
         """Seal a key. Raises ValueError unless it has 32 octets."""
         _check_length(mail_key)
-        epoch = self.public.epoch
-        number, sealed = self._context.seal(mail_key_info(epoch, message_id), mail_key)
+        # The same octets as mail_key_info gives: a PAE's beginning is the PAE of its beginning.
+        number, sealed = self._context.seal(self._place + encode_pae(message_id), mail_key)
         data = self._context.enc + number.to_bytes(_NUMBER_LENGTH, "big") + sealed
-        return WrappedMailKey(epoch=epoch, suite=self.public.suite + IN_CONTEXT, data=data)
+        return WrappedMailKey(self.public.epoch, self._suite, data)
 
 
 class MailKeyOpener:

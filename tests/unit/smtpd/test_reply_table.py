@@ -25,7 +25,7 @@ def test_every_reply_has_a_status_of_its_class(name: str) -> None:
         assert 0 <= int(detail) <= 30
     assert reply.text
     assert reply.text.isascii()
-    for line in reply.encode().split(b"\r\n"):
+    for line in reply.octets.split(b"\r\n"):
         assert len(line) <= 510  # RFC 5321 4.5.3.1.5
 
 
@@ -35,8 +35,8 @@ def test_421_closes(name: str) -> None:
 
 
 def test_lines_of_one_reply() -> None:
-    assert Reply(214, "2.0.0", "one\ntwo").encode() == b"214-2.0.0 one\r\n214 2.0.0 two\r\n"
-    assert Reply(250, "", "mx\nPIPELINING\nHELP").encode() == b"250-mx\r\n250-PIPELINING\r\n250 HELP\r\n"
+    assert Reply(214, "2.0.0", "one\ntwo").octets == b"214-2.0.0 one\r\n214 2.0.0 two\r\n"
+    assert Reply(250, "", "mx\nPIPELINING\nHELP").octets == b"250-mx\r\n250-PIPELINING\r\n250 HELP\r\n"
 
 
 @pytest.mark.parametrize(
