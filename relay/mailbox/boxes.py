@@ -74,13 +74,14 @@ class Boxes:
         if card is None:
             raise MailboxNotReadyError("there is no card yet; run: letterlock portal-keys create")
         if box is None:
-            made = self._generations.make_first(new_id(), login_name, grant, now)
-            box = self._new_box(sender, partner, login_name, language, made)
-            return BoxPlan(box, made.enc, card.serial, 1, made, is_new=True, before=None)
+            first = self._generations.make_first(new_id(), login_name, grant, now)
+            box = self._new_box(sender, partner, login_name, language, first)
+            return BoxPlan(box, first.enc, card.serial, 1, first, is_new=True, before=None)
         if box.state == BoxState.FIRST and (box.first_expires_at or 0) <= now:
             # The link process first looks whether the reader was just in time.
             raise BoxBusyError(f"mailbox {box.id}: its first password is about to expire")
-        made, after = None, box
+        made: MadeGeneration | None = None
+        after = box
         if box.state == BoxState.EXPIRED:
             made = self._generations.make_next(
                 box.id,

@@ -13,6 +13,7 @@ from relay.core.errors import LetterlockError
 from relay.core.ports import Actor, Event, Grant
 from relay.mailbox.boxes import begin_first, expire_box, record_generation
 from relay.mailbox.generations import RESEND, RESET, Generations, MadeGeneration, is_code_needed
+from relay.mailbox.notices import Notices
 from relay.mailbox.states import BoxEvent, BoxState, BoxStateError, next_state
 from relay.store.base import Database, EventDetail, Tx
 from relay.store.errors import ConflictError
@@ -93,9 +94,12 @@ def _queue(tx: Tx, box: Box, cause: str, told: str, actor: Actor) -> None:
 class Renewals:
     """Does what was asked for, for the link process: freeze and pull first, then `prepare`, then `record` in a tx."""
 
-    def __init__(self, database: Database, generations: Generations, *, tenant: str, actor: Actor) -> None:
+    def __init__(
+        self, database: Database, generations: Generations, notices: Notices, *, tenant: str, actor: Actor
+    ) -> None:
         self._database = database
         self._generations = generations
+        self._notices = notices
         self._tenant = tenant
         self._actor = actor
 
@@ -126,7 +130,7 @@ class Renewals:
         return Renewal(box, begin_first(box, made, told, event), made)
 
     def record(self, tx: Tx, renewal: Renewal) -> Box:
-        """Store it and queue the push of the capsule; return the box as it is now.
+        """Store it, queue the push of the capsule, keep the mails that wait for that; return the box as it is now.
 
         In the transaction that ends the push `renew`. Raises ConflictError when the box moved: prepare again.
         """
@@ -134,6 +138,7 @@ class Renewals:
         if (now.state, now.gen) != (renewal.before.state, renewal.before.gen):
             raise ConflictError("the mailbox was changed meanwhile")
         record_generation(tx, renewal.after, renewal.made, self._actor)
+        self._notices.park(tx, renewal.after, renewal.made)
         return renewal.after
 
     def expire(self, tx: Tx, push: pushes.Push) -> Box | None:
@@ -144,4 +149,7 @@ class Renewals:
         box = rows.get_box(tx, self._tenant, push.box, lock=True)
         if box.state != BoxState.FIRST:
             return None
-        return expire_box(tx, box, self._actor, str(push.detail.get("told", "time")))
+        why = str(push.detail.get("told", "time"))
+        after = expire_box(tx, box, self._actor, why)
+        self._notices.expired(tx, box, why)
+        return after

@@ -33,8 +33,8 @@ _IN_MEMORY = 1024 * 1024
 _TOGETHER = 4
 """Chunks of up to 1 MiB that one statement writes."""
 
-Sign = Callable[[int, bytes], bytes]
-"""Card serial and manifest octets to 64 octets of ES256: keyd."""
+Sign = Callable[[int, bytes, str], bytes]
+"""Card serial, manifest octets, and the id of what allows it (a message, a box), to 64 octets of ES256: keyd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class Sealer:
                 parts=parts,
                 files=facts.files_allowed,
             )
-            sealed = self._seal(place, facts.kind, message_id, facts.time_ms, mail=head)
+            sealed = self._seal(place, facts.kind, message_id, facts.time_ms, subject=facts.message_id, mail=head)
         except BaseException:
             file.close()
             raise
@@ -223,6 +223,7 @@ class Sealer:
         message_id: str,
         time_ms: int,
         *,
+        subject: str | None = None,
         mail: MailHead | None = None,
         re: str | None = None,
         state: str | None = None,
@@ -243,7 +244,7 @@ class Sealer:
             state=state,
             of=of,
         )
-        return seal_down(manifest, lambda octets: self._sign(place.card, octets))
+        return seal_down(manifest, lambda octets: self._sign(place.card, octets, subject or place.box))
 
     def _seal_parts(
         self, mail: ComposedMail, message_id: str, key: bytes, file: BinaryIO

@@ -184,7 +184,7 @@ def _write_alternative(text: RenderedText) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SystemMail:
-    """A notice of ours to an inside user. Sent with a null reverse-path or one that the relay reads itself."""
+    """A notice of ours to one person. Sent with a null reverse-path or one that the relay reads itself."""
 
     author: Mailbox
     to: tuple[Mailbox, ...]
@@ -196,6 +196,8 @@ class SystemMail:
     """Message-IDs of the mail that it is about, so that clients show it in the thread."""
     auto_submitted: str = "auto-generated"
     """`auto-generated` or `auto-replied` (RFC 3834 5)."""
+    reply_to: tuple[Mailbox, ...] = ()
+    """Who gets an answer, where that is not the author (RFC 5322 3.6.2)."""
 
 
 def write_thread_fields(references: Iterable[str]) -> bytes:
@@ -211,6 +213,7 @@ def write_system_mail(mail: SystemMail) -> bytes:
     return b"".join(
         [
             format_mailboxes("From", [mail.author]),
+            format_mailboxes("Reply-To", mail.reply_to) if mail.reply_to else b"",
             format_mailboxes("To", mail.to),
             encode_field("Subject", mail.text.subject),
             encode_field("Date", format_datetime(mail.date)),
