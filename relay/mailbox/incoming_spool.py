@@ -1,8 +1,8 @@
-"""Putting a mail from the portal into the spool, without a session of SMTP: flat in memory, seen by nobody before the commit.
+"""Putting a mail from the portal into the spool, without a session of SMTP: flat in memory, unseen before the commit.
 
 As intake does it: chunks go ahead in transactions of their own and are swept when the commit never comes; the last one
-makes message, key and copies exist, here inside the very transaction that notes the entry as seen. Sealed to the spool's
-public key like any other mail.
+makes message, key and copies exist, here inside the very transaction that notes the entry as seen. Sealed to the public
+key of the spool like any other mail.
 """
 
 from __future__ import annotations
