@@ -1,6 +1,6 @@
 // The account page: own sessions, password, room, language.
 
-import { button, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 
 /** Draws #/account. */
 export async function showAccount(app, pane) {
@@ -8,7 +8,7 @@ export async function showAccount(app, pane) {
   app.title = words.t("account");
   const share = session.quota.limit ? session.quota.used / session.quota.limit : 0;
   const sessions = h("ul.files", { "aria-busy": "true" });
-  pane.replaceChildren(h("div.account-page", null,
+  fill(pane, h("div.account-page", null,
     h("a.back", { href: "#/" }, words.t("back-inbox")),
     h("h1", { tabindex: -1 }, app.title),
     h("dl.facts", null,

@@ -31,6 +31,18 @@ const STYLES =
 const VALUE_REFUSED = /[\\@<]|\b(?!(?:rgba?|hsla?|hwb|lab|lch|oklab|oklch|calc)\()[\w-]+\(|\d(?:[sld]?v(?:h|w|min|max|i|b)|cq\w+)\b/i;
 const DISPLAYS = /^(none|block|inline|inline-block|list-item|table|table-row|table-cell|inline-table|table-(row|header|footer)-group)$/;
 
+// A form's properties can be covered by its fields' names, a document's by names of pictures ("DOM clobbering"): what is
+// read of the mail's own nodes is read through the prototypes.
+const getter = (type, name) => {
+  const { get } = Object.getOwnPropertyDescriptor(type.prototype, name);
+  return (object) => get.call(object);
+};
+const readChildren = getter(Node, "childNodes");
+const readType = getter(Node, "nodeType");
+const readTag = getter(Element, "localName");
+const readSpace = getter(Element, "namespaceURI");
+const readBody = getter(Document, "body");
+
 /** @param {string} untrusted @returns {string|null} the address of a link that may be followed, or null */
 export function readLink(untrusted) {
   let url;
@@ -54,18 +66,20 @@ export function buildBody(parsed, findPicture, document) {
   let blocked = 0;
   let nodes = 0;
   // A stack of our own: a mail nested 100,000 deep must not end in an overflow.
-  const stack = [[parsed.body, body, 0]];
+  const stack = [[readBody(parsed), body, 0]];
   while (stack.length) {
     const [from, to, depth] = stack.pop();
     const children = [];
-    for (const node of from.childNodes) {
+    for (const node of readChildren(from)) {
       if (++nodes > MOST_NODES) break;
-      if (node.nodeType === 3) {
+      const type = readType(node);
+      if (type === 3) {
         to.append(document.createTextNode(node.data));
         continue;
       }
-      const tag = node.localName;
-      if (node.nodeType !== 1 || node.namespaceURI !== XHTML || DROPPED.has(tag)) continue;
+      if (type !== 1 || readSpace(node) !== XHTML) continue;
+      const tag = readTag(node);
+      if (DROPPED.has(tag)) continue;
       let made;
       if (tag === "img") {
         made = makePicture(node);

@@ -19,6 +19,12 @@ export function h(tag, properties, ...children) {
   return made;
 }
 
+/** Puts these children in place of all others; null and false leave a gap out, as in h. */
+export function fill(parent, ...children) {
+  parent.replaceChildren();
+  put(parent, children);
+}
+
 function put(parent, children) {
   for (const child of children) {
     if (Array.isArray(child)) put(parent, child);

@@ -31,7 +31,7 @@ function show({ html, pictures, lang }, port) {
   const parsed = new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
   const addresses = new Map(pictures.map(({ cid, blob }) => [cid, URL.createObjectURL(blob)]));
   const { body, blocked } = buildBody(parsed, (cid) => addresses.get(cid) ?? null, document);
-  document.documentElement.lang = lang || parsed.documentElement.lang || "";
+  document.documentElement.lang = lang || "";
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(LOOK);
   document.adoptedStyleSheets = [sheet];

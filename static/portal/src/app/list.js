@@ -1,6 +1,6 @@
 // The left pane: inbox (one row a conversation), sent, drafts; search; older pages.
 
-import { button, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 
 const PAPER_CLIP = "M14.5 6.5 8 13a2.1 2.1 0 0 1-3-3l7-7a3.5 3.5 0 0 1 5 5l-7.5 7.5a5 5 0 0 1-7-7L9 2";
 
@@ -123,7 +123,7 @@ export function makeList(app, pane) {
   const rows = h("ul.rows");
   const foot = h("div.list-foot");
   const said = h("p.unseen", { role: "status" });
-  pane.replaceChildren(head, searchBox, said, rows, foot);
+  fill(pane, head, searchBox, said, rows, foot);
   search.addEventListener("input", () => {
     query = search.value.trim();
     draw(where);
@@ -138,9 +138,9 @@ export function makeList(app, pane) {
     const { box, currentId, alone } = where;
     const unread = app.mailbox.messages.filter((message) => !message.seen && message.state === "mail" && !app.leaving.has(message.id)).length;
     const name = words.t(box);
-    head.replaceChildren(
+    fill(head,
       h(alone ? "h1" : "h2", { tabindex: -1 }, name),
-      unread > 0 && box === "inbox" ? h("span.pill", null, words.t("unread", { n: unread })) : "",
+      unread > 0 && box === "inbox" && h("span.pill", null, words.t("unread", { n: unread })),
       h("nav.tabs", { "aria-label": words.t("folders") }, tab("inbox", words.t("inbox"), 0), tab("sent", words.t("sent")), tab("drafts", words.t("drafts"), app.drafts.length)),
     );
     document.title = `${unread ? `(${unread}) ` : ""}${app.title || name} · ${app.org}`;

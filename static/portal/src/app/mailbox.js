@@ -4,7 +4,7 @@
 
 import { createEngine } from "../engine/engine.js";
 import { showAccount } from "./account.js";
-import { button, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 import { explainError, isSignedOut } from "./errors.js";
 import { watchIdle } from "./idle.js";
 import { makeKeyboard } from "./keyboard.js";
@@ -82,7 +82,7 @@ class App {
     const text = blocked ? "somebody-else" : mailbox.account === "not-yet" ? "not-yet" : "";
     if (notes.dataset.text === text) return;
     notes.dataset.text = text;
-    notes.replaceChildren(text ? h(`p.note.${blocked ? "error" : "warn"}`, { role: blocked && "alert" }, words.t(text, { org, phone: page.phone, organisation: org })) : "");
+    fill(notes, text && h(`p.note.${blocked ? "error" : "warn"}`, { role: blocked && "alert" }, words.t(text, { org, phone: page.phone, organisation: org })));
   }
 
   async show() {
@@ -108,7 +108,7 @@ class App {
       else if (view === "item") made = showSent(this, pane, id);
       else if (view === "account") made = showAccount(this, pane);
       else if (view === "compose") made = await showWriter(this, pane, first === "reply" ? { re: id } : { draft: id });
-      else pane.replaceChildren(h("p.empty", null, this.words.t("choose")));
+      else fill(pane, h("p.empty", null, this.words.t("choose")));
     });
     if (turn !== this.#turn) {
       made?.close?.();

@@ -1,7 +1,7 @@
 // The reading pane: one message with its body, files and conversation; one sent reply.
 
 import { showBody } from "./body.js";
-import { button, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 import { makeEml, safeFileName, zipFiles } from "../engine/export.js";
 import { findFiles, showSentState } from "./list.js";
 import { saveButton } from "./saving.js";
@@ -67,11 +67,11 @@ export async function showMessage(app, pane, id) {
   const { words, mailbox } = app;
   const message = mailbox.find(id);
   if (!message || app.leaving.has(id)) {
-    pane.replaceChildren(backLink(app, "inbox"), h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
+    fill(pane, backLink(app, "inbox"), h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
     return;
   }
   if (message.state === "damaged") {
-    pane.replaceChildren(
+    fill(pane,
       backLink(app, "inbox"),
       h("h1", { tabindex: -1 }, words.t("damaged-row")),
       h("p.note.error", null, `${words.t("error.unverified")} ${words.t("error.reference", { reference: message.reference })} ${words.t("error.unverified.do", { organisation: app.org, phone: app.page.phone })}`),
@@ -86,7 +86,7 @@ export async function showMessage(app, pane, id) {
   const stem = message.subject || words.t("message");
   const fetch = (part, options) => mailbox.download(id, part.i, options);
   const others = mailbox.thread(message.thread).filter((other) => !app.leaving.has(other.id));
-  pane.replaceChildren(
+  fill(pane,
     backLink(app, "inbox"),
     h("article", null,
       h("h1", { tabindex: -1, lang: message.lang ?? guessLanguage(`${message.subject} ${message.snippet}`) }, message.subject || words.t("no-subject")),
@@ -145,13 +145,13 @@ export async function showSent(app, pane, id) {
   const { words, mailbox } = app;
   const item = app.sent.find((one) => one.id === id);
   if (!item) {
-    pane.replaceChildren(backLink(app, "sent"), h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
+    fill(pane, backLink(app, "sent"), h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
     return;
   }
   app.title = item.subject || words.t("no-subject");
   const about = mailbox.find(item.re);
   const place = h("div.mail-text", { "aria-busy": "true" });
-  pane.replaceChildren(
+  fill(pane,
     backLink(app, "sent"),
     h("h1", { tabindex: -1 }, app.title),
     h("p.quiet.small", null, words.t("to-name", { name: about ? nameOf(about.from) : app.session.org }), ", ", h("time", { datetime: item.time }, words.full(item.time))),

@@ -1,7 +1,7 @@
 // The composer: a reply to one message, saved as it grows, with files that are sealed and stored while one writes.
 
 import { showBody } from "./body.js";
-import { button, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 
 const nameOf = (person) => person.name || person.addr;
 
@@ -14,7 +14,7 @@ export async function showWriter(app, pane, { re, draft }) {
   const known = re && app.drafts.find((one) => one.re === re);
   const message = mailbox.find(re ?? app.drafts.find((one) => one.id === draft)?.re);
   if (re && !message) {
-    pane.replaceChildren(h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
+    fill(pane, h("h1", { tabindex: -1 }, words.t("gone")), h("p", null, words.t("gone-why")));
     return { close() {} };
   }
   const composer = draft || known
@@ -208,7 +208,7 @@ export async function showWriter(app, pane, { re, draft }) {
     });
   });
 
-  pane.replaceChildren(h("div.write", null,
+  fill(pane, h("div.write", null,
     h("a.back", { href: back }, words.t("back-message")),
     h("h1", { tabindex: -1 }, app.title),
     mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })),
@@ -245,7 +245,7 @@ function showDone(app, pane, { name, message, files }) {
   const { words } = app;
   app.title = words.t("done-title");
   const title = h("h1", { tabindex: -1 }, app.title);
-  pane.replaceChildren(
+  fill(pane,
     h("div.note.ok", null, title, h("p", null, words.t("done-what", { name })), files > 0 && h("p", null, words.t("done-files", { n: files }))),
     h("p", null, words.t("done-next", { org: app.session.org })),
     h("div.actions", null,
