@@ -35,8 +35,7 @@ from relay.spool.values import Delivery
 from relay.store.base import Database, Tx
 from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_boxes import get_box
-from relay.store.repositories.mailbox_generations import mark_pushed
-from relay.store.repositories.mailbox_messages import drop_message, mark_message_pushed
+from relay.store.repositories.mailbox_messages import drop_message
 from relay.store.repositories.mailbox_pushes import PUSH_LEASE_MS, Push
 
 _log = Log("link")
@@ -67,24 +66,20 @@ class CopyEndings(Protocol):
 
 
 class AfterPush(Protocol):
-    """Queues what is told when the portal has something, in the transaction that notes it."""
+    """Notes that the portal has something and queues what is told of it, in the transaction that ends the row."""
 
-    def message_shown(self, tx: Tx, push: Push) -> None:
+    def message_pushed(self, tx: Tx, push: Push) -> None:
         """A message is visible: the recipient's notice."""
         ...
 
-    def capsule_shown(self, tx: Tx, push: Push) -> None:
+    def box_pushed(self, tx: Tx, push: Push) -> None:
         """A generation can be signed in to: first password to the sender, code to the recipient."""
         ...
 
-    def box_ended(self, tx: Tx, push: Push) -> None:
-        """The portal ended what `ref` names."""
-        ...
 
-    def prepare_renewal(self, push: Push) -> Callable[[Tx], None] | None:
-        """Make the next first password, or end one, for a frozen box whose entries are all in; what is returned stores
-        it. None: there is no sense in it any more. Raises KeyStoreError, StorageError."""
-        ...
+Renew = Callable[[Push], Callable[[Tx], None] | None]
+"""Makes the next first password, or ends one, for a frozen box whose entries are all in; what is returned stores it.
+None: there is no sense in it any more. Raises KeyStoreError, StorageError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +111,7 @@ class Pusher:
         gate: Gate,
         endings: CopyEndings,
         after: AfterPush,
+        renew: Renew,
         spool_public: Callable[[], SpoolPublicKey],
         pull_now: Callable[[], None] = lambda: None,
         settings: PusherSettings | None = None,
@@ -130,6 +126,7 @@ class Pusher:
         self._gate = gate
         self._endings = endings
         self._after = after
+        self._renewing = renew
         self._spool_public = spool_public
         self._pull_now = pull_now
         self._settings = settings or PusherSettings()
@@ -258,7 +255,7 @@ class Pusher:
     def _renew(self, one: _Claimed) -> None:
         push = one.push
         try:
-            store = self._after.prepare_renewal(push)
+            store = self._renewing(push)
             with self._database.transaction() as tx:
                 state = pushes.DROPPED if store is None else pushes.DONE
                 if not pushes.finish_push(tx, push, self._owner, state=state):
@@ -291,14 +288,9 @@ class Pusher:
 
     def _note_done(self, tx: Tx, push: Push) -> None:
         if push.kind == pushes.MESSAGE:
-            # Pushed again to a restored portal, it is told of once.
-            if mark_message_pushed(tx, self._tenant, push.box, push.ref):
-                self._after.message_shown(tx, push)
+            self._after.message_pushed(tx, push)
         elif push.kind == pushes.BOX:
-            mark_pushed(tx, self._tenant, push.box, int(push.ref))
-            self._after.capsule_shown(tx, push)
-        elif push.kind == pushes.END:
-            self._after.box_ended(tx, push)
+            self._after.box_pushed(tx, push)
 
     def _postpone(self, one: _Claimed, error: LetterlockError, delay_ms: float) -> None:
         push = one.push

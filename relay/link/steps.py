@@ -128,7 +128,7 @@ class Steps:
         return Fate.DONE
 
     def _freeze(self, link: PortalLink, push: Push) -> Fate:
-        """Stop the box's writes there and look whether anything still waits: only then a password ends or is made anew."""
+        """Stop the box's writes there and look whether anything waits: only then a password ends or is made anew."""
         try:
             link.end_box(push.box, End.EXPIRE if push.ref == "expire" else End.FREEZE)
             return Fate.PULL_FIRST if link.get_box(push.box, 0).waiting else Fate.DONE
