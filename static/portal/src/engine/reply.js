@@ -1,12 +1,78 @@
-/** Answering from a PDF. sealed-mailbox 12. */
+/** Answering from a PDF: a box like a mailbox, whose password is the PDF's. sealed-mailbox 12. Keeps nothing in the tab. */
+import { dropSeeds, openDown, readSecret, SealedDataError } from "../../sealed.js";
+import { Composer } from "./compose.js";
+import { RefusedError } from "./errors.js";
+import { downloadPart } from "./parts.js";
+import { logIn } from "./session.js";
+
+/**
+ * @param {import("./session.js").Context} context
+ * @param {{token: string, box: string, form: "b32" | "digits" | "words", secret: string, code?: string}} typed
+ * @returns {Promise<ReplyTicket>} Rejects InputError secret|code, ApiError wrong (body.tries_left)|locked|wait, SealedDataError
+ */
+export async function openReply(context, { token, box, form, secret, code }) {
+  const octets = readSecret(form, secret, code);
+  const { opened, session } = await logIn(context, { kind: "reply", who: box, secret: octets, identity: { token } });
+  dropSeeds(opened);
+  const { messages } = await context.api.listMessages({});
+  const row = messages.find(({ id }) => id === session.ticket);
+  if (!row) throw new SealedDataError("unknown");
+  const { portal, keys, cards } = session;
+  const ticket = await openDown(row.sealed, { portal, box, gen: row.gen, id: row.id, no: row.no }, { keys, cards });
+  if (ticket.kind !== "ticket") throw new SealedDataError("unknown");
+  const quote = ticket.parts.find(({ role }) => role === "text");
+  return new ReplyTicket(context, session, ticket, quote ? await (await downloadPart(context.api, ticket, quote)).text() : null);
+}
+
+/** An opened ticket: what is answered, and the answer. */
 export class ReplyTicket {
-  /** @type {{name: string, addr: string}} */ from = { name: "", addr: "" };
-  subject = ""; org = ""; time = "";
-  /** May files be attached; quote: text of the PDF's mail for the answer, or null. */
-  files = false;
-  /** @type {string | null} */ quote = null;
-  /** Attachments as in Composer; no drafts. @param {File} file @param {object} [options] */
-  async attach(file, options) { throw new Error("not yet"); }
-  /** @param {{text: string, to?: "sender"|"all", subject?: string}} typed @returns {Promise<{id: string}>} */
-  async send(typed) { throw new Error("not yet"); }
+  #composer;
+
+  /** @param {import("./session.js").Context} context @param {import("./session.js").Session} session @param {import("../sealed/down.js").Manifest} ticket @param {string | null} quote */
+  constructor(context, session, ticket, quote) {
+    this.org = session.org;
+    this.from = ticket.from;
+    this.to = ticket.to;
+    this.cc = ticket.cc;
+    this.subject = ticket.subject;
+    this.time = ticket.time;
+    this.expires = ticket.expires;
+    /** May files be attached? */
+    this.files = ticket.files;
+    this.quote = quote;
+    this.limits = session.limits;
+    this.#composer = new Composer(context, session, { re: ticket.id, autosave: false });
+  }
+
+  /** @returns {import("./compose.js").Attachment[]} */
+  get attachments() {
+    return this.#composer.attachments;
+  }
+
+  /** Event "change": attachments. @param {() => void} act */
+  onChange(act) {
+    this.#composer.addEventListener("change", act);
+  }
+
+  /** @param {File} file @param {{signal?: AbortSignal, onProgress?: (done: number, size: number) => void}} [options] @returns {Promise<import("./compose.js").Attachment>} */
+  async attach(file, options) {
+    if (!this.files) throw new RefusedError("not-files");
+    return this.#composer.attach(file, options);
+  }
+
+  /** @param {number} i @param {{signal?: AbortSignal, onProgress?: (done: number, size: number) => void}} [options] @returns {Promise<import("./compose.js").Attachment>} */
+  async retry(i, options) {
+    return this.#composer.retry(i, options);
+  }
+
+  /** @param {number} i */
+  detach(i) {
+    this.#composer.detach(i);
+  }
+
+  /** @param {{text: string, to?: "sender" | "all", subject?: string}} typed @returns {Promise<{id: string}>} as Composer.send */
+  async send({ text, to = "sender", subject = this.subject }) {
+    this.#composer.edit({ text, to, subject });
+    return this.#composer.send();
+  }
 }

@@ -20,7 +20,8 @@ const KINDS = ["mail", "ticket", "receipt", "account"];
  * @property {string} thread @property {{name: string, addr: string}} from @property {{name: string, addr: string}[]} to @property {{name: string, addr: string}[]} cc
  * @property {string} subject @property {string} snippet @property {string} expires @property {boolean} receipt @property {string} [re]
  * @property {"arrived"|"refused"} [state] @property {{gen: number, enc: string, sign: string}} [of]
- * @property {Uint8Array} key @property {Part[]} parts @property {string | null} quote
+ * @property {Uint8Array} key @property {Part[]} parts
+ * @property {boolean} files tickets: may the answer have files
  */
 
 /**
@@ -37,9 +38,9 @@ export async function openDown(untrustedSealed, listed, own) {
   if (!keys) throw new SealedDataError("generation");
   const info = pae("LL1/down", listed.portal, listed.box, listed.gen, listed.id);
   const opened = await openHpke(SUITE_X25519, keys.encKey, info, sealed);
-  if (opened.length < SIGNATURE) throw new SealedDataError("signature");
+  if (opened.length < SIGNATURE) throw new SealedDataError("format");
   const octets = opened.slice(SIGNATURE);
-  const fields = new Fields(Fields.read(octets, MAX_MANIFEST).values);
+  const fields = Fields.read(octets, MAX_MANIFEST);
   const serial = fields.number("card");
   try {
     await verifyEs256(own.cards.card(serial).sign, "LL1/sign/down", octets, opened.slice(0, SIGNATURE));
@@ -78,7 +79,7 @@ function readManifest(fields, listed, enc) {
     ...(fields.has("re") && !fields.isNull("re") ? { re: fields.id("re") } : {}),
     key: fields.octets("key", 32),
     parts: readParts(fields),
-    quote: typeof fields.get("quote") === "string" ? fields.text("quote") : null,
+    files: fields.has("files") ? fields.boolean("files") : false,
   };
 }
 
