@@ -1,17 +1,190 @@
-"""`letterlock-portal`: the console script of the DMZ host."""
+"""`letterlock-portal`: the console script of the DMZ host. Exit codes are those of sysexits.h."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from portal.settings import Settings, find_settings_file, load_settings
+from relay.core.errors import ConfigurationError, LetterlockError
+
+EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = os.EX_OK, os.EX_USAGE, os.EX_UNAVAILABLE, os.EX_CONFIG
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="letterlock-portal", description="The portal of Letterlock on the DMZ host.")
+    parser.add_argument("--config", metavar="FILE", help="settings file, or the folder it is in")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    init = commands.add_parser("init", help="make settings, pepper and link key in a folder")
+    init.add_argument("folder", type=Path)
+    init.add_argument("--url", required=True, help="public address, https://portal.bank.example")
+    init.add_argument("--name", required=True, help="the organisation, as readers see it")
+    init.add_argument("--phone", required=True, help="whom readers call")
+    init.add_argument("--listen", default="127.0.0.1:8080", help="public listener, HOST:PORT")
+    init.add_argument("--link", default="127.0.0.1:8443", help="listener for the relay, HOST:PORT")
+    init.add_argument("--id", dest="portal_id", help="id of an existing portal, for a further node")
+    pair = commands.add_parser("pair", help="pin the relay's certificate")
+    pair.add_argument("file", type=Path, help="PEM file with the relay's link certificate")
+    config = commands.add_parser("config", help="look at the settings").add_subparsers(dest="action", required=True)
+    config.add_parser("check", help="read and check them, without starting anything")
+    commands.add_parser("show", help="show what the relay needs to know: id and fingerprints")
+    commands.add_parser("serve", help="run both listeners on this host")
+    commands.add_parser("web", help="run the public listener alone")
+    commands.add_parser("link", help="run the relay's listener alone")
+    commands.add_parser("sweep", help="clear up what is over, once")
+    backup = commands.add_parser("backup", help="copy both SQLite databases while the portal runs")
+    backup.add_argument("folder", type=Path)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
-    del arguments
-    return 64
+    try:
+        parsed = _make_parser().parse_args(arguments)
+    except SystemExit as error:
+        return EX_OK if not error.code else EX_USAGE
+    try:
+        if parsed.command == "init":
+            return _init(parsed)
+        settings = load_settings(find_settings_file(parsed.config))
+        return _COMMANDS[parsed.command](settings, parsed)
+    except ConfigurationError as error:
+        print(f"letterlock-portal: {error}", file=sys.stderr)
+        return EX_CONFIG
+    except LetterlockError as error:
+        print(f"letterlock-portal: {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+
+
+def _init(parsed: argparse.Namespace) -> int:
+    from portal.installation import Choices, create_portal
+
+    choices = Choices(parsed.url, parsed.name, parsed.phone, parsed.listen, parsed.link, parsed.portal_id)
+    path = create_portal(parsed.folder, choices)
+    settings = load_settings(path)
+    print(f"Made {path}")
+    _show(settings, parsed)
+    print(
+        f"\nNext: copy {settings.link.certificate} to the relay (link_peer), bring the relay's certificate here and run"
+    )
+    print(f"  letterlock-portal --config {parsed.folder} pair RELAY.pem")
+    print(f"  letterlock-portal --config {parsed.folder} serve")
+    return EX_OK
+
+
+def _show(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.installation import show_fingerprint
+    from portal.link.tls import fingerprint, read_certificates
+
+    assert settings.link.certificate is not None
+    print(f"portal id:        {settings.portal_id}")
+    print(f"address:          {settings.url}")
+    print(f"link listener:    {settings.link.address}")
+    for one in read_certificates(settings.link.certificate):
+        print(f"link certificate: {show_fingerprint(fingerprint(one))}")
+    if settings.relay_certificates.exists():
+        for one in read_certificates(settings.relay_certificates):
+            print(f"relay pinned:     {show_fingerprint(fingerprint(one))}")
+    return EX_OK
+
+
+def _pair(settings: Settings, parsed: argparse.Namespace) -> int:
+    from portal.installation import pair_relay, show_fingerprint
+
+    for one in pair_relay(settings, parsed.file):
+        print(f"relay pinned: {show_fingerprint(one)}")
+    print("Restart the link listener if it runs.")
+    return EX_OK
+
+
+def _check(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.app import read_brands
+    from portal.context import read_pepper
+    from portal.link.tls import make_context
+
+    read_pepper(settings.pepper_file)
+    read_brands(settings)
+    assert settings.link.certificate is not None
+    assert settings.link.key is not None
+    make_context(settings.link.certificate, settings.link.key, settings.relay_certificates)
+    print(f"{settings.path}: good")
+    return EX_OK
+
+
+def _serve(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.supervisor import Supervisor
+
+    _log("portal", settings)
+    return Supervisor(settings).run()
+
+
+def _web(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.serving import serve_web
+
+    _log("portal-web", settings)
+    serve_web(settings)
+    return EX_OK
+
+
+def _link(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.serving import serve_link
+
+    _log("portal-link", settings)
+    serve_link(settings)
+    return EX_OK
+
+
+def _sweep(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.context import open_portal
+    from portal.link.messages import sweep_expired
+    from portal.store.sweep import sweep
+
+    _log("portal-sweep", settings)
+    portal = open_portal(settings)
+    try:
+        while sweep_expired(portal):
+            pass
+        sweep(portal.store, settings.limits.sent_days)
+    finally:
+        portal.close()
+    return EX_OK
+
+
+def _backup(settings: Settings, parsed: argparse.Namespace) -> int:
+    from portal.backup import make_backup
+    from relay.core.clock import SystemClock
+
+    for path in make_backup(settings, parsed.folder, SystemClock().now_ms()):
+        print(path)
+    print("Keep row keys apart from the database and at most 7 days. The pepper belongs into neither.")
+    return EX_OK
+
+
+def _log(process: str, settings: Settings) -> None:
+    from relay.log import configure_logging
+
+    configure_logging(process, settings.log_level)
+
+
+_COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
+    "pair": _pair,
+    "config": _check,
+    "show": _show,
+    "serve": _serve,
+    "web": _web,
+    "link": _link,
+    "sweep": _sweep,
+    "backup": _backup,
+}
 
 
 def run() -> None:
     """Entry of the console script."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()
