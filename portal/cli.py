@@ -67,9 +67,7 @@ def _init(parsed: argparse.Namespace) -> int:
     settings = load_settings(path)
     print(f"Made {path}")
     _show(settings, parsed)
-    print(
-        f"\nNext: copy {settings.link.certificate} to the relay (link_peer), bring the relay's certificate here and run"
-    )
+    print(f"\nNext: copy {settings.link.certificate} to the relay (its link_peer), bring its certificate here, then")
     print(f"  letterlock-portal --config {parsed.folder} pair RELAY.pem")
     print(f"  letterlock-portal --config {parsed.folder} serve")
     return EX_OK

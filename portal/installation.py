@@ -1,7 +1,7 @@
 """`letterlock-portal init` and `pair`: the files of a new portal host, and the relay's certificate pinned.
 
-Makes the portal's id, the pepper, and the link listener's own key and certificate. No authority signs it: the relay pins
-it, as the portal pins the relay's. Overwrites nothing.
+Makes the portal's id, the pepper, and the link listener's own key and certificate. No authority signs it: the relay
+pins it, as the portal pins the relay's. Overwrites nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two listeners as gunicorn servers: the public one and the link's, each a process tree of its own.
 
-The app is made in each worker after the fork, with its own database connections. Nothing here logs a request: gunicorn's
-access log stays off, and of its own messages only the fixed words are written.
+The app is made in each worker after the fork, with its own database connections. Nothing here logs a request:
+gunicorn's access log stays off, and of its own messages only the fixed words are written.
 """
 
 from __future__ import annotations

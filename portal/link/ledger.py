@@ -1,4 +1,4 @@
-"""Cards, tokens, registrations, reports and the mark: what the relay writes and reads beside boxes (sealed-mailbox 15)."""
+"""Cards, tokens, registrations, reports and the mark: for the relay (sealed-mailbox 15)."""
 
 from __future__ import annotations
 

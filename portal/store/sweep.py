@@ -1,7 +1,7 @@
 """Clearing up at times: what is over, what nobody asks for any more, and row keys without a row.
 
-Safe on several nodes at once and at any time; what is deleted was over already. Row keys are left alone while the portal
-waits for a comparison, since the rows of a database that is being restored are not all there yet.
+Safe on several nodes at once and at any time; what is deleted was over already. Row keys are left alone while the
+portal waits for a comparison, since the rows of a database that is being restored are not all there yet.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _sweep_keys(store: Store, now: int) -> None:
             raw = connection.connection.dbapi_connection
             assert raw is not None
             # A deleted key must not stay in the log either.
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[attr-defined]
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def count_rows(store: Store) -> int:
