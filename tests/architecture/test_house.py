@@ -84,8 +84,18 @@ class TestSetup:
     def place(self, tmp_path: Path) -> Path:
         (tmp_path / ".ci").mkdir()
         shutil.copy(ROOT / ".ci/setup", tmp_path / ".ci/setup")
-        for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml", "setup.py", "package-lock.json"):
+        for name in (
+            "requirements.txt",
+            "requirements-dev.txt",
+            "pyproject.toml",
+            "setup.py",
+            "package-lock.json",
+            ".npmrc",
+        ):
             shutil.copy(ROOT / name, tmp_path / name)
+        bundle = tmp_path / ".ci/bundle"
+        bundle.write_text('#!/bin/sh\n[ "$1" != --check ] || exec test -e bundled\ntouch bundled\n')
+        bundle.chmod(0o755)
         (tmp_path / "bin").mkdir()
         self.stand_in(tmp_path, "apt-get", "exit 99")
         self.stand_in(tmp_path, "dpkg-query", "printf 'install ok installed'")
@@ -139,18 +149,32 @@ class TestSetup:
         self.stand_in(place, "pip-was-called", "exit 0")
         (scripts / "python").write_text(f'#!/bin/sh\n[ "$1" = -m ] && touch {place}/called\nexit 0\n')
         (scripts / "python").chmod(0o755)
-        (scripts / "npm").write_text("#!/bin/sh\nmkdir -p node_modules\n")
+        (scripts / "npm").write_text(f'#!/bin/sh\necho "$@" >>{place}/npm-was-called\nmkdir -p node_modules\n')
         (scripts / "npm").chmod(0o755)
         assert self.run(place, "test").returncode == 0
         assert (place / "called").exists()
+        assert (place / "bundled").exists()
         (place / "called").unlink()
         for level in ("test", "run"):
             again = self.run(place, level)
             assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
         assert not (place / "called").exists()
+        assert (place / "npm-was-called").read_text() == "ci --silent\n"
         (place / "requirements.txt").write_text("changed")
         assert self.run(place, "run").returncode == 0
         assert (place / "called").exists()
+
+    def test_running_needs_no_npm_package_of_the_tests(self, place: Path) -> None:
+        scripts = place / ".venv/bin"
+        scripts.mkdir(parents=True)
+        for name in ("python", "npm"):
+            (scripts / name).write_text(
+                f'#!/bin/sh\n[ {name} = python ] || echo "$@" >>{place}/npm\nmkdir -p node_modules\n'
+            )
+            (scripts / name).chmod(0o755)
+        for level in ("run", "test"):
+            assert self.run(place, level).returncode == 0
+        assert (place / "npm").read_text() == "ci --silent --omit=dev --omit=optional\nci --silent\n"
 
     def test_another_level_is_refused(self, place: Path) -> None:
         assert self.run(place, "all").returncode == 64

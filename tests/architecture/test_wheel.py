@@ -20,12 +20,20 @@ def tracked(*patterns: str) -> list[str]:
     return [name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
+def bundled() -> list[str]:
+    """The portal's scripts as .ci/bundle makes them."""
+    found = [str(path.relative_to(ROOT)) for path in (ROOT / "static/portal/dist").glob("*.*")]
+    assert any(name.endswith("manifest.json") for name in found), "run .ci/bundle"
+    return [name for name in found if not Path(name).name.startswith(".")]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     # Built from a copy of what git does not ignore: no left-over of a build helps, and nothing stays in the checkout.
-    for name in tracked():
+    # The bundled scripts are the one thing made at set-up.
+    for name in [*tracked(), *bundled()]:
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / name).read_bytes())
@@ -57,6 +65,7 @@ def test_the_wheel_holds_templates_static_files_and_the_licence(wheel: Path) -> 
         wanted = {f"{package}/{name.partition('/')[2]}" for name in tracked(folder)}
         assert wanted
         assert wanted - names == set()
+    assert {f"letterlock_static/{name.partition('/')[2]}" for name in bundled()} - names == set()
     assert set(tracked("relay/*.py", "pdfmail/*.py")) - names == set()
     assert any(name.endswith("/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}
