@@ -1,0 +1,64 @@
+"""Parts of mailboxes, for the worker, the link process and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from relay.actions.base import Action
+from relay.actions.mailer import Mailer
+from relay.actions.refuse import HoldAction
+from relay.actions.webmail import MailboxTools, Preview, WebmailAction
+from relay.core.documents.organisation import Organisation
+from relay.core.ports import Actor, Grant, KeyStore
+from relay.core.ports_mailbox import MailboxKeys
+from relay.mailbox.boxes import Boxes
+from relay.mailbox.generations import Generations
+from relay.mailbox.notices import Notices
+from relay.mailbox.seal import Sealer
+from relay.store.base import Database
+
+MAX_MESSAGE_OCTETS = 50 * 1024 * 1024
+"""Of all parts of one message together (sealed-mailbox 17)."""
+
+
+def make_sealer(keys: MailboxKeys, actor: Actor, temporary_dir: Path, *, purpose: str) -> Sealer:
+    """Return what seals to boxes. `purpose`: `protect` for a worker, `mailbox` for the link process."""
+
+    def sign(card: int, manifest: bytes, subject: str) -> bytes:
+        return keys.sign_manifest(card, manifest, Grant(purpose, subject, str(actor)))
+
+    return Sealer(sign, temporary_dir, MAX_MESSAGE_OCTETS)
+
+
+def make_generations(keys: MailboxKeys, keystore: KeyStore, tenant: str, portal_id: str) -> Generations:
+    """Return what makes and keeps generations; `keys` and `keystore` are the same client of keyd."""
+    return Generations(keys, keystore, tenant=tenant, portal=portal_id)
+
+
+def make_webmail_action(
+    database: Database,
+    keystore: KeyStore,
+    keys: MailboxKeys,
+    *,
+    tenant: str,
+    portal_id: str,
+    portal_url: str,
+    actor: Actor,
+    mailer: Mailer,
+    organisation: Callable[[], Organisation],
+    hold: HoldAction,
+    pdf: Action,
+    preview: Preview,
+    temporary_dir: Path,
+) -> WebmailAction:
+    """Return the action for Method.WEBMAIL. `pdf` takes partners whose address can be no login name."""
+    generations = make_generations(keys, keystore, tenant, portal_id)
+    tools = MailboxTools(
+        boxes=Boxes(database, generations, tenant=tenant, actor=actor),
+        sealer=make_sealer(keys, actor, temporary_dir, purpose="protect"),
+        notices=Notices(mailer, organisation, portal_url),
+        portal=portal_id,
+        preview=preview,
+    )
+    return WebmailAction(database, tools, tenant=tenant, actor=actor, hold=hold, without_mailbox=pdf)
