@@ -121,6 +121,7 @@ def describe_box(portal: Portal, box_id: str, since: int) -> dict[str, Any]:
     with portal.store.main.read() as connection:
         row = load_box(connection, box_id)
         rekeys = list_rekeys(connection, box_id, since)
+        waiting = count_waiting(connection, box_id)
     if row is None or row.is_dummy:
         raise ApiError(404, "unknown")
     keys = portal.store.rows.find(entry.sealed.row_key for entry in rekeys)
@@ -129,7 +130,7 @@ def describe_box(portal: Portal, box_id: str, since: int) -> dict[str, Any]:
         octets = portal.store.rows.open_with(keys, OUTBOX, box_id, entry.id, entry.sealed)
         if octets is not None:
             found.append({"gen": entry.gen} | show_rekey(octets))
-    return {"gen": row.gen, "sha256": row.capsule_sha, "state": row.state, "rekeys": found}
+    return {"gen": row.gen, "sha256": row.capsule_sha, "state": row.state, "waiting": waiting, "rekeys": found}
 
 
 def show_rekey(octets: bytes) -> dict[str, str]:
