@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from relay.actions.base import Action
+from relay.actions.base import Action, OpenMessage
 from relay.actions.mailer import Mailer
 from relay.actions.refuse import HoldAction
 from relay.actions.webmail import MailboxTools, Preview, WebmailAction
+from relay.core.clock import to_datetime
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Grant, KeyStore
 from relay.core.ports_mailbox import MailboxKeys
 from relay.mailbox.boxes import Boxes
 from relay.mailbox.generations import Generations
 from relay.mailbox.notices import Notices
+from relay.mailbox.preview import PreviewJob, make_preview
 from relay.mailbox.seal import Sealer
+from relay.protect.branding import make_branding
+from relay.protect.pdf import PdfTools
 from relay.store.base import Database
 
 MAX_MESSAGE_OCTETS = 50 * 1024 * 1024
@@ -36,6 +40,24 @@ def make_generations(keys: MailboxKeys, keystore: KeyStore, tenant: str, portal_
     return Generations(keys, keystore, tenant=tenant, portal=portal_id)
 
 
+def make_previewer(tools: PdfTools) -> Preview:
+    """Return what draws the PDF of a message that its reader can keep."""
+
+    def preview(message: OpenMessage) -> bytes | None:
+        domains = message.organisation.domains
+        own = domains.find(message.facts.own_domain) or domains.domains[0]
+        job = PreviewJob(
+            parsed=message.parsed,
+            subject=message.subject,
+            brand=make_branding(message.organisation.brands.find(own.brand)).pdf,
+            language=own.language.value,
+            received=to_datetime(message.work.message.received_at),
+        )
+        return make_preview(job, tools)
+
+    return preview
+
+
 def make_webmail_action(
     database: Database,
     keystore: KeyStore,
@@ -49,16 +71,15 @@ def make_webmail_action(
     organisation: Callable[[], Organisation],
     hold: HoldAction,
     pdf: Action,
-    preview: Preview,
-    temporary_dir: Path,
+    pdf_tools: PdfTools,
 ) -> WebmailAction:
     """Return the action for Method.WEBMAIL. `pdf` takes partners whose address can be no login name."""
     generations = make_generations(keys, keystore, tenant, portal_id)
     tools = MailboxTools(
         boxes=Boxes(database, generations, tenant=tenant, actor=actor),
-        sealer=make_sealer(keys, actor, temporary_dir, purpose="protect"),
+        sealer=make_sealer(keys, actor, pdf_tools.temporary_dir, purpose="protect"),
         notices=Notices(mailer, organisation, portal_url),
         portal=portal_id,
-        preview=preview,
+        preview=make_previewer(pdf_tools),
     )
     return WebmailAction(database, tools, tenant=tenant, actor=actor, hold=hold, without_mailbox=pdf)
