@@ -33,6 +33,8 @@ class CardRequest:
     """Serials whose signatures verify nothing any more, beside those that the card before names."""
     new_root: bool = False
     drop_roots: bool = False
+    after: int = 0
+    """Highest serial that is known elsewhere: the new one is above it even when the token came from a back-up."""
 
 
 @dataclass(frozen=True, slots=True)

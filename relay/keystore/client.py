@@ -20,6 +20,7 @@ from relay.core.errors import KeyStoreError
 from relay.core.ports import Actor, Grant, SealedBlob, SpoolPublicKey, WrappedMailKey
 from relay.keystore.audit import AuditHead
 from relay.keystore.grants import CHANGES, Operation
+from relay.keystore.mailbox_client import RemoteMailboxKeys
 from relay.keystore.protocol import Call, FrameReader, Reply, Request, Result, decode_reply, encode_request
 from relay.keystore.requests import MAX_BATCH, MailKeyRequest
 
@@ -128,8 +129,8 @@ class _Connection:
         self._socket.close()
 
 
-class RemoteKeyStore:
-    """Asks keyd through one role's socket. Implements BatchKeyStore; all methods may be called from any thread."""
+class RemoteKeyStore(RemoteMailboxKeys):
+    """Asks keyd through one role's socket. Implements TokenStore; all methods may be called from any thread."""
 
     def __init__(self, path: Path, timeout: float = 15.0, patience: float = 1.0) -> None:
         """Connect at the first call. In seconds, `timeout` bounds a call, `patience` the wait for a restarting keyd."""

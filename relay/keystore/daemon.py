@@ -28,7 +28,7 @@ from relay.keystore.grants import Role
 from relay.keystore.hardening import harden_process
 from relay.keystore.pin import read_pin_file
 from relay.keystore.protocol import FrameReader, decode_request
-from relay.keystore.requests import BatchKeyStore
+from relay.keystore.requests import TokenStore
 from relay.keystore.software import SoftwareToken
 from relay.log import Log
 
@@ -66,7 +66,7 @@ class KeydConfig:
 class Keyd:
     """The server around an open token and audit log. `start`, then `stop`; both belong to one thread."""
 
-    def __init__(self, token: BatchKeyStore, audit: AuditLog, config: KeydConfig) -> None:
+    def __init__(self, token: TokenStore, audit: AuditLog, config: KeydConfig) -> None:
         self._config = config
         self._dispatcher = Dispatcher(token, audit)
         self._log = Log("keyd")

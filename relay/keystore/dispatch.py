@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from relay.core.errors import GrantRefusedError, KeyStoreError, LetterlockError
 from relay.core.ports import Actor, Grant, SealedBlob, SpoolPublicKey, WrappedMailKey
 from relay.core.wire.contexts import read_label
+from relay.core.wire.sealed import MailboxDataError
 from relay.keystore.audit import AuditLog, Entry
 from relay.keystore.grants import MAX_WORD, UNLOGGED, Operation, Role, Use, check_use
+from relay.keystore.mailbox_wire import cards_result, made_result, read_card_call, read_order_call
 from relay.keystore.protocol import Call, Reply, Request, Result, encode_reply
-from relay.keystore.requests import BatchKeyStore
+from relay.keystore.requests import TokenStore
 from relay.log import Log
 
 _SMALL_VALUES = frozenset({Operation.SEAL, Operation.OPEN})
+_NUMBERED = frozenset({Operation.MAILBOX_NEW, Operation.MAILBOX_NEXT, Operation.SIGN_MANIFEST, Operation.OPEN_ITEM})
+"""Their number is a generation or the serial of a card, and stands in the log."""
 _INTERNAL = Result(error="unavailable", text="internal error of keyd")
 
 
@@ -35,7 +39,7 @@ class Peer:
 class Dispatcher:
     """Answers requests. May be called from any thread."""
 
-    def __init__(self, token: BatchKeyStore, audit: AuditLog) -> None:
+    def __init__(self, token: TokenStore, audit: AuditLog) -> None:
         self._token = token
         self._audit = audit
         self._log = Log("keyd")
@@ -73,7 +77,7 @@ class Dispatcher:
     def _use(self, operation: Operation, call: Call) -> Result:
         try:
             return self._perform(operation, call)
-        except KeyStoreError as error:
+        except (KeyStoreError, MailboxDataError) as error:
             return Result.of_error(error)
         except Exception:
             # Whatever it was, the mail waits: the words of a foreign error may quote what was being opened.
@@ -107,6 +111,27 @@ class Dispatcher:
             case Operation.TEST:
                 self._token.test()
                 return Result()
+            case _:
+                return self._perform_mailbox(operation, call, grant)
+
+    def _perform_mailbox(self, operation: Operation, call: Call, grant: Grant) -> Result:
+        match operation:
+            case Operation.SIGN_MANIFEST:
+                return Result(data=self._token.sign_manifest(call.number, call.data, grant))
+            case Operation.OPEN_ITEM:
+                return Result(data=self._token.open_item(call.number, call.context, call.data, grant))
+            case Operation.CHECK_ESCROW:
+                return Result(number=int(self._token.check_escrow(call.data, grant)))
+            case Operation.MAILBOX_NEW:
+                return made_result(self._token.mailbox_new(read_order_call(call)[0], grant))
+            case Operation.MAILBOX_NEXT:
+                return made_result(self._token.mailbox_next(*read_order_call(call), grant))
+            case Operation.CREATE_CARD:
+                return cards_result([self._token.create_card(read_card_call(call), _actor(call.actor))])
+            case Operation.LIST_CARDS:
+                return cards_result(self._token.list_cards(call.key_id))
+            case _:
+                raise KeyStoreError(f"keyd cannot {operation}")
 
 
 def _judge(role: Role, operation: Operation, call: Call) -> Result | None:
@@ -131,6 +156,8 @@ def _describe(peer: Peer, operation: Operation, call: Call, is_refused: bool) ->
     for name in ("purpose", "subject", "actor", "message_id", "epoch", "key_id"):
         if value := getattr(call, name):
             entry[name] = value
+    if operation in _NUMBERED:
+        entry["number"] = call.number
     if operation in _SMALL_VALUES:
         try:
             entry["label"] = read_label(call.context)[:MAX_WORD]

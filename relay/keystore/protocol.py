@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from relay.core.errors import GrantRefusedError, KeyDestroyedError, KeyStoreError
+from relay.core.wire.sealed import CODES, MailboxDataError
 from relay.keystore.grants import MAX_WORD, Operation
 from relay.keystore.requests import MAX_BATCH
 
@@ -27,6 +28,8 @@ _ERRORS: dict[str, type[KeyStoreError]] = {
     "refused": GrantRefusedError,
     "unavailable": KeyStoreError,
 }
+_MAILBOX_ERROR = "mailbox"
+"""What was handed in does not hold; `key_id` is the code of sealed-mailbox 17."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,13 @@ class Call:
     subject: str = ""
     actor: str = ""
     message_id: str = ""
+    """A message, or a box."""
     epoch: str = ""
     key_id: str = ""
+    """Key of a small value, or a portal."""
     mechanism: str = ""
     number: int = 0
-    """Suite of a mail key, or format of a blob."""
+    """Suite of a mail key, format of a blob, serial of a card, or a generation."""
     context: bytes = field(default=b"", repr=False)
     data: bytes = field(default=b"", repr=False)
 
@@ -60,6 +65,8 @@ class Result:
 
     def raise_error(self) -> None:
         """Raise the error that this result stands for, if it does."""
+        if self.error == _MAILBOX_ERROR:
+            raise MailboxDataError(self.key_id if self.key_id in CODES else "format", self.text)
         if self.error:
             raise self.to_error()
 
@@ -68,8 +75,10 @@ class Result:
         return _ERRORS.get(self.error, KeyStoreError)(self.text)
 
     @classmethod
-    def of_error(cls, error: KeyStoreError) -> Result:
+    def of_error(cls, error: KeyStoreError | MailboxDataError) -> Result:
         """Say an error of ours; its words name no secret."""
+        if isinstance(error, MailboxDataError):
+            return cls(error=_MAILBOX_ERROR, text=error.words[:MAX_WORD], key_id=error.code)
         word = "unavailable"
         if isinstance(error, KeyDestroyedError):
             word = "destroyed"

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from relay.core.errors import KeyStoreError
 from relay.core.ports import Grant, KeyStore, WrappedMailKey
+from relay.core.ports_mailbox import MailboxKeys
 
 MAX_BATCH = 256
 """Requests that travel in one frame; a longer list is cut into several."""
@@ -31,3 +32,7 @@ class BatchKeyStore(KeyStore, Protocol):
         Raises KeyStoreError only when the store as a whole cannot be asked.
         """
         ...
+
+
+class TokenStore(BatchKeyStore, MailboxKeys, Protocol):
+    """All that a token offers: what keyd serves, and what its client gives on."""

@@ -3,6 +3,7 @@
     token.json     the token's keys, sealed under a key that Argon2id (RFC 9106) makes of the PIN
     epochs/        one sealed P-256 key an epoch; belongs in no back-up
     destroyed/     tombstones of destroyed epochs
+    mailbox/       keys of the sealed mailbox: relay.keystore.mailbox_folder
     public file    the newest epoch's public half, for smtpd
 
 keyd alone opens it. No method returns a private key; Python cannot wipe memory, so keyd forbids dumps of itself. Small
@@ -27,12 +28,16 @@ from relay.core.clock import Clock
 from relay.core.errors import GrantRefusedError, KeyDestroyedError, KeyStoreError
 from relay.core.ids import new_id
 from relay.core.ports import Actor, Grant, SealedBlob, SpoolPublicKey, WrappedMailKey
+from relay.core.ports_mailbox import CapsuleOrder, CardRequest, KeptGeneration, MadeCapsule
 from relay.core.wire.contexts import PROBE_LABEL
 from relay.core.wire.errors import SealedDataError
 from relay.core.wire.mailkey import MailKeySealer
 from relay.core.wire.pae import encode_pae
+from relay.core.wire.sealed import CardRecord
 from relay.keystore.epoch import Epoch, EpochFolder, is_epoch, name_epoch, serial_of
 from relay.keystore.files import make_directory, read_secret, write_atomically
+from relay.keystore.mailbox import MailboxToken
+from relay.keystore.mailbox_folder import mailbox_backup_files
 from relay.keystore.public import load_spool_public, publish_spool_public
 from relay.keystore.requests import MailKeyRequest
 from relay.keystore.tokenfile import PIN_MEMORY_KIB, TokenKey, open_token_file, seal_token_file
@@ -51,11 +56,12 @@ _BLOB_KEY_LABEL = "letterlock/blob-key"
 
 def token_backup_files(directory: Path) -> list[Path]:
     """Return the token's files that belong in a back-up: never one of `epochs/`, which keep deleted mail deleted."""
-    return [directory / _FILE_NAME, *sorted((directory / "destroyed").glob("e*.json"))]
+    tombstones = sorted((directory / "destroyed").glob("e*.json"))
+    return [directory / _FILE_NAME, *tombstones, *mailbox_backup_files(directory)]
 
 
 class SoftwareToken:
-    """A token in files. Implements BatchKeyStore; all methods may be called from any thread.
+    """A token in files. Implements TokenStore; all methods may be called from any thread.
 
     One process at a time holds the token: a lock file refuses the second.
     """
@@ -76,6 +82,7 @@ class SoftwareToken:
         self._epochs: dict[str, Epoch] = {}
         self._destroyed: frozenset[str] = frozenset()
         self._newest: tuple[SpoolPublicKey, MailKeySealer] | None = None
+        self._mailbox = MailboxToken(directory / "mailbox", clock, self.seal, self._open_blob)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -121,6 +128,7 @@ class SoftwareToken:
             token._epochs = folder.load()
             token._destroyed = folder.read_destroyed()
             token._publish_newest()
+            token._mailbox.load()
         except BaseException:
             os.close(lock_fd)
             raise
@@ -131,6 +139,7 @@ class SoftwareToken:
         """Let go of keys and lock. Calls after this raise KeyStoreError."""
         with self._change:
             self._keys, self._epochs, self._newest = {}, {}, None
+            self._mailbox.close()
             if self._lock_fd >= 0:
                 os.close(self._lock_fd)
                 self._lock_fd = -1
@@ -157,6 +166,9 @@ class SoftwareToken:
     def open(self, context: bytes, blob: SealedBlob, grant: Grant) -> bytes:
         """Open a sealed value. Raises KeyStoreError for another context, another key or changed octets."""
         _check_grant(grant)
+        return self._open_blob(context, blob)
+
+    def _open_blob(self, context: bytes, blob: SealedBlob) -> bytes:
         key = self._keys.get(blob.key_id)
         if key is None:
             raise KeyStoreError("the token has no key with this id")
@@ -246,6 +258,44 @@ class SoftwareToken:
     def epochs(self) -> tuple[str, ...]:
         """Return the names of the epochs whose key is there, oldest first."""
         return tuple(sorted(self._epochs, key=serial_of))
+
+    # --- the sealed mailbox -------------------------------------------------------------------------------------------
+
+    def create_card(self, request: CardRequest, actor: Actor) -> CardRecord:
+        """Make keys and card of a portal; the one before loses its sign key. Raises KeyStoreError, MailboxDataError."""
+        del actor  # keyd's audit log names it
+        if self._lock_fd < 0:
+            raise KeyStoreError("the token is closed")
+        return self._mailbox.create_card(request)
+
+    def list_cards(self, portal: str) -> tuple[CardRecord, ...]:
+        """Return all cards of a portal, oldest first."""
+        return self._mailbox.list_cards(portal)
+
+    def mailbox_new(self, order: CapsuleOrder, grant: Grant) -> MadeCapsule:
+        """Make the first generation of a box. Raises KeyStoreError, MailboxDataError."""
+        _check_grant(grant)
+        return self._mailbox.mailbox_new(order)
+
+    def mailbox_next(self, order: CapsuleOrder, kept: Sequence[KeptGeneration], grant: Grant) -> MadeCapsule:
+        """Make a later generation with all older seeds that can be had. Raises KeyStoreError, MailboxDataError."""
+        _check_grant(grant)
+        return self._mailbox.mailbox_next(order, kept)
+
+    def sign_manifest(self, card: int, manifest: bytes, grant: Grant) -> bytes:
+        """Sign a manifest that names the newest card. Raises KeyStoreError, MailboxDataError."""
+        _check_grant(grant)
+        return self._mailbox.sign_manifest(card, manifest)
+
+    def open_item(self, card: int, info: bytes, sealed: bytes, grant: Grant) -> bytes:
+        """Open an item or a registration. Raises KeyDestroyedError, KeyStoreError, MailboxDataError."""
+        _check_grant(grant)
+        return self._mailbox.open_item(card, info, sealed)
+
+    def check_escrow(self, capsule: bytes, grant: Grant) -> bool:
+        """Tell whether a capsule's escrow record opens here and yields its public keys. Raises KeyStoreError."""
+        _check_grant(grant)
+        return self._mailbox.check_escrow(capsule)
 
     def test(self) -> None:
         """Seal and open a probe, and a mail key. Raises KeyStoreError when the token is not usable."""

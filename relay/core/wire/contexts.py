@@ -12,6 +12,8 @@ PAIR_LABEL = "letterlock/pair-password"
 MESSAGE_LABEL = "letterlock/message-password"
 NEXT_HOP_LABEL = "letterlock/next-hop-password"
 CAPSULE_LABEL = "letterlock/mailbox-capsule"
+JOIN_LABEL = "letterlock/join-secret"
+REPLY_CODE_LABEL = "letterlock/reply-code"
 PROBE_LABEL = "letterlock/probe"
 
 
@@ -33,6 +35,16 @@ def next_hop_password_context(tenant: str, route: str) -> bytes:
 def mailbox_capsule_context(tenant: str, box: str, gen: int) -> bytes:
     """Context of the key under which the inside keeps a mailbox's capsule."""
     return encode_pae(CAPSULE_LABEL, tenant, box, gen)
+
+
+def join_secret_context(tenant: str, join_id: str) -> bytes:
+    """Context of a registration link's secret T."""
+    return encode_pae(JOIN_LABEL, tenant, join_id)
+
+
+def reply_code_context(tenant: str, box: str) -> bytes:
+    """Context of the reply code that a PDF prints where its password opens no reply box."""
+    return encode_pae(REPLY_CODE_LABEL, tenant, box)
 
 
 def read_label(untrusted_context: bytes) -> str:

@@ -117,7 +117,7 @@ def test_a_context_of_no_kind_is_refused(keyd: KeydProcess) -> None:
 
 def test_there_is_no_socket_for_smtpd(keyd: KeydProcess) -> None:
     names = {path.name for path in keyd.config.socket_dir.iterdir()}
-    assert names == {"worker.sock", "deliver.sock", "scheduler.sock", "operator.sock"}
+    assert names == {f"{role}.sock" for role in ("worker", "deliver", "link", "scheduler", "operator")}
     assert stat.S_IMODE(keyd.config.socket_dir.stat().st_mode) == 0o700
     for path in keyd.config.socket_dir.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o660

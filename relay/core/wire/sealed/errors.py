@@ -44,3 +44,4 @@ class MailboxDataError(SealedDataError):
             raise ValueError("this code is not known")
         super().__init__(f"{words} ({code})")
         self.code = code
+        self.words = words
