@@ -152,8 +152,7 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "error-wrong-password": "The password you have now is not right.",
         "error-cards-behind": "The keys of {organisation} have changed and have not arrived here yet. Replies can be "
         "sent again within an hour; your draft is kept.",
-        "error-not-confirmed": "{organisation} has not confirmed your new password yet. You can send in a few minutes;"
-        " your draft is kept.",
+        "text-long": "This text is too long. Please send the rest as a file.",
         "error-empty": "Please write something, or add a file.",
         "idle-title": "Are you still there?",
         "idle-text": "Nothing has happened here for a while. To protect your messages you will be signed out in",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import secrets
 import threading
@@ -27,6 +28,7 @@ from relay.core.wire.sealed import (
     check_value,
     read_b64,
     read_capsule,
+    seal_tab,
     strip_capsule,
     verify_rekey,
 )
@@ -117,6 +119,15 @@ class FakePortal:
         return app
 
     # --- session
+
+    def open_session(self) -> dict[str, str]:
+        """Sign in without the page: the cookie's value, and what the sign-in page leaves in the tab."""
+        self.state.session = secrets.token_urlsafe(16)
+        self.state.half = secrets.token_bytes(32)
+        box, gen, local = self.box.box, self.box.gen, secrets.token_bytes(32)
+        blob = seal_tab(self.state.half, local, self.box.keys.seed, portal=self.box.portal, box=box, gen=gen)
+        tab = {"box": box, "gen": gen, "local": encode_b64(local), "blob": encode_b64(blob)}
+        return {"cookie": self.state.session, "tab": json.dumps(tab)}
 
     def _describe(self) -> dict[str, Any]:
         return {

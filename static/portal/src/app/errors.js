@@ -9,7 +9,7 @@ const CODES = {
   wait: "wait.seconds",
   wrong: "error-wrong-password",
   "cards-behind": "error-cards-behind",
-  "not-confirmed": "error-not-confirmed",
+  unfinished: "files-unfinished",
   "somebody-else": "somebody-else",
   long: "password.long",
   common: "password.common",

@@ -63,7 +63,7 @@ function showConversation(app, messages, currentId) {
   }
   const answer = app.sent.find((item) => item.re && messages.some((message) => message.id === item.re));
   const answered = answer && answer.time > newest.time;
-  const left = words.daysUntil(newest.expires);
+  const ends = messages.map((message) => message.expires).sort()[0];
   return showRow(app, {
     href: `#/m/${target.id}`,
     unread: unread.length > 0,
@@ -73,7 +73,7 @@ function showConversation(app, messages, currentId) {
     subject: newest.subject,
     snippet: answered ? words.t("you-answered", { date: words.short(answer.time) }) : newest.snippet,
     files: findFiles(newest.parts).length,
-    extra: left < 14 && h("span.pill.warn", null, words.t("until", { date: words.date(newest.expires) })),
+    extra: words.daysUntil(ends) < 14 && h("span.pill.warn", null, words.t("until", { date: words.date(ends) })),
   });
 }
 

@@ -21,7 +21,7 @@ const find = (id) => document.getElementById(id);
 class App {
   page = page;
   words = makeWords(page.lang, page.texts);
-  engine = createEngine({ portal: page.portal, assets: page.assets });
+  engine = createEngine(page);
   sent = [];
   moreSent = false;
   drafts = [];
@@ -145,11 +145,11 @@ class App {
     this.redraw();
   }
 
-  async refreshDrafts() {
-    await this.attempt(async () => {
-      this.drafts = await this.mailbox.listDrafts();
-      this.redraw();
-    });
+  /** What was just saved, without asking for all of them again. */
+  keepDraft({ id, re, to, subject, text, attachments }) {
+    const time = this.words.now().toISOString();
+    this.drafts = [{ id, re, to, subject, text, time, attachments: attachments.length }, ...this.drafts.filter((one) => one.id !== id)];
+    this.redraw();
   }
 
   async loadOlder(box) {

@@ -85,7 +85,10 @@ export async function showMessage(app, pane, id) {
   const pdf = message.parts.find((part) => part.role === "preview" && part.type === "application/pdf");
   const stem = message.subject || words.t("message");
   const fetch = (part, options) => mailbox.download(id, part.i, options);
-  const others = mailbox.thread(message.thread).filter((other) => !app.leaving.has(other.id));
+  const others = [
+    ...mailbox.thread(message.thread).filter((other) => !app.leaving.has(other.id)),
+    ...app.sent.filter((item) => mailbox.find(item.re)?.thread === message.thread),
+  ].sort((one, other) => (one.time < other.time ? -1 : 1));
   fill(pane,
     backLink(app, "inbox"),
     h("article", null,

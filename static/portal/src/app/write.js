@@ -31,8 +31,12 @@ export async function showWriter(app, pane, { re, draft }) {
   const problem = h("p.field-error", { id: "text-problem", hidden: true });
   subject.addEventListener("input", () => composer.edit({ subject: subject.value }));
   text.addEventListener("input", () => {
-    composer.edit({ text: text.value });
     setProblem("");
+    try {
+      composer.edit({ text: text.value });
+    } catch (error) {
+      setProblem(error.code === "too-large" ? words.t("text-long") : app.explain(error));
+    }
   });
   function setProblem(words_) {
     problem.textContent = words_;
@@ -167,7 +171,7 @@ export async function showWriter(app, pane, { re, draft }) {
   });
   composer.addEventListener("saved", () => {
     saved.textContent = words.t("draft-saved", { time: words.clock(words.now()) });
-    app.refreshDrafts();
+    app.keepDraft(composer);
   });
   composer.addEventListener("conflict", () => {
     conflict.hidden = false;
@@ -190,7 +194,7 @@ export async function showWriter(app, pane, { re, draft }) {
     try {
       await composer.send();
       app.drafts = app.drafts.filter((one) => one.id !== composer.id);
-      app.refreshSent();
+      app.attempt(() => app.refreshSent());
       showDone(app, pane, { name, message, files: composer.attachments.length });
     } catch (error) {
       app.fail(error);
@@ -235,7 +239,7 @@ export async function showWriter(app, pane, { re, draft }) {
     close() {
       removeEventListener("beforeunload", warn);
       for (const stop of waiting) stop.abort();
-      if (composer.state === "dirty") composer.save().then(() => app.refreshDrafts(), (error) => app.fail(error));
+      if (composer.state === "dirty") composer.save().catch((error) => app.fail(error));
       composer.close();
     },
   };
