@@ -108,8 +108,12 @@ class PortalLink:
     LinkConflictError (409); every one is temporary.
     """
 
-    def __init__(self, settings: LinkSettings, timeouts: Timeouts | None = None) -> None:
-        """Raises ConfigurationError for certificates that cannot be used."""
+    def __init__(self, settings: LinkSettings, timeouts: Timeouts | None = None, *, puller: str = "") -> None:
+        """`puller` names this node: the portal leases a box's entries to one.
+
+        Raises ConfigurationError for certificates that cannot be used.
+        """
+        self._puller = puller
         self._host, self._port = settings.host, settings.port
         self._timeouts = timeouts or Timeouts()
         self._pins = settings.fingerprints()
@@ -262,6 +266,8 @@ class PortalLink:
         extra: float = 0.0,
     ) -> bytes:
         headers = {"Accept": "application/json"}
+        if self._puller:
+            headers["X-Letterlock-Puller"] = self._puller
         if body is not None:
             digest = base64.b64encode(hashlib.sha256(body).digest()).decode("ascii")
             headers |= {"Content-Type": kind, "Content-Digest": f"sha-256=:{digest}:"}

@@ -22,8 +22,9 @@ from relay.core.errors import KeyStoreError, LeaseLostError, LetterlockError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Event, SpoolPublicKey
 from relay.link.client import PortalLink
-from relay.link.errors import LinkDownError, LinkRefusedError
+from relay.link.errors import LinkConflictError, LinkDownError, LinkRefusedError
 from relay.link.gate import Gate
+from relay.link.marks import Marks
 from relay.link.steps import Fate, PushConflictError, Steps
 from relay.link.wire import End, MalformedAnswerError
 from relay.log import Log
@@ -42,7 +43,7 @@ _log = Log("link")
 _PULL_FIRST_MS = 2 * SECOND
 _LONGEST_DELAY_MS = 600 * SECOND
 _LATE_AT_ONCE = 50
-_TO_ALERT = (LinkRefusedError, PushConflictError, MalformedAnswerError)
+_TO_ALERT = (LinkRefusedError, LinkConflictError, PushConflictError, MalformedAnswerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,9 @@ class Pusher:
         after: AfterPush,
         renew: Renew,
         spool_public: Callable[[], SpoolPublicKey],
-        pull_now: Callable[[], None] = lambda: None,
+        marks: Marks,
         settings: PusherSettings | None = None,
     ) -> None:
-        """`pull_now`: called when a box's entries must come in before its capsule can be pushed."""
         self._database = database
         self._tenant = tenant
         self._actor = actor
@@ -128,7 +128,7 @@ class Pusher:
         self._after = after
         self._renewing = renew
         self._spool_public = spool_public
-        self._pull_now = pull_now
+        self._marks = marks
         self._settings = settings or PusherSettings()
         self._local = threading.local()
         self._links: list[PortalLink] = []
@@ -231,7 +231,8 @@ class Pusher:
     def _work_safely(self, one: _Claimed) -> None:
         push = one.push
         try:
-            fate = self._steps.run(self._own_link(), push)
+            with self._marks.writing():
+                fate = self._steps.run(self._own_link(), push)
         except LinkDownError as error:
             self._gate.note_down(error)
             self._postpone(one, error, self._gate.seconds_to_wait() * SECOND)
@@ -243,7 +244,7 @@ class Pusher:
             return
         self._gate.note_up()
         if fate is Fate.PULL_FIRST:
-            self._pull_now()
+            # The puller polls all the time; it needs no word.
             with self._database.transaction() as tx:
                 pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + _PULL_FIRST_MS, error="pull first")
             return

@@ -134,6 +134,9 @@ class Steps:
             return Fate.PULL_FIRST if link.get_box(push.box, 0).waiting else Fate.DONE
         except LinkUnknownError:
             return Fate.DONE
+        except LinkConflictError as conflict:
+            # A new password came in before the first one ended.
+            return Fate.PULL_FIRST if read_box_conflict(conflict.untrusted_answer)[1] else Fate.DONE
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

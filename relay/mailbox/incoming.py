@@ -174,8 +174,8 @@ class Incoming:
             raise _EndedError(Result.REFUSED)
         return box
 
-    def _grant(self, purpose: str, subject: str) -> Grant:
-        return Grant(purpose, subject, str(self._actor))
+    def _grant(self, subject: str) -> Grant:
+        return Grant("mailbox", subject, str(self._actor))
 
     def _note(self, tx: Tx, box: Box, outer_id: str, kind: str, result: Result) -> None:
         if not note_entry(tx, self._tenant, box.id, outer_id, kind=kind, result=result.value):
@@ -211,7 +211,7 @@ class Incoming:
             self._check_card(tx, entry.card)
         item = open_up(
             entry.sealed,
-            lambda info, sealed: self._keys.open_item(entry.card, info, sealed, self._grant("open-item", entry.box)),
+            lambda info, sealed: self._keys.open_item(entry.card, info, sealed, self._grant(entry.box)),
             sign=decode_b64(known.generation.sign),
             portal=self._portal,
             box=entry.box,
@@ -391,7 +391,7 @@ class Incoming:
 
     def _has_escrow(self, capsule: Capsule) -> bool:
         try:
-            return self._keys.check_escrow(capsule.octets, self._grant("check-escrow", capsule.box))
+            return self._keys.check_escrow(capsule.octets, self._grant(capsule.box))
         except MailboxDataError:
             return False
 

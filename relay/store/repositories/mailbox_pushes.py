@@ -186,6 +186,13 @@ def waiting_pushes(tx: Tx, tenant: str, *, box_id: str | None = None, limit: int
     return [_from_row(row) for row in rows]
 
 
+def is_waiting(tx: Tx, tenant: str, kinds: Sequence[str]) -> bool:
+    """Tell whether a row of these kinds waits."""
+    marks = ", ".join("?" * len(kinds))
+    sql = f"SELECT 1 FROM portal_push WHERE state = 'waiting' AND tenant = ? AND kind IN ({marks}) LIMIT 1"  # noqa: S608
+    return tx.fetch_one(sql, [tenant, *kinds]) is not None
+
+
 def forget_pushes(tx: Tx, tenant: str, before_ms: int) -> int:
     """Delete rows that ended before a time; return how many."""
     return tx.run(
@@ -199,12 +206,14 @@ def read_mark(tx: Tx, tenant: str) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def raise_mark(tx: Tx, tenant: str) -> int:
-    """Count the mark on and return it. Committed before it is sent: so the portal never holds a higher one than we."""
+def raise_mark(tx: Tx, tenant: str, *, above: int = 0) -> int:
+    """Count the mark on, at least over `above`, and return it. Committed before it is sent: so the portal never holds a
+    higher one than we, unless our own database is the older one."""
+    least = above + 1
     row = tx.fetch_one(
-        "INSERT INTO portal_mark (tenant, n, at) VALUES (?, 1, ?)"
-        " ON CONFLICT (tenant) DO UPDATE SET n = portal_mark.n + 1, at = excluded.at RETURNING n",
-        [tenant, tx.now_ms()],
+        "INSERT INTO portal_mark (tenant, n, at) VALUES (?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET"
+        " n = CASE WHEN portal_mark.n + 1 < ? THEN ? ELSE portal_mark.n + 1 END, at = excluded.at RETURNING n",
+        [tenant, least, tx.now_ms(), least, least],
     )
     assert row is not None
     return int(row[0])

@@ -43,6 +43,15 @@ def get_reply_link(tx: Tx, tenant: str, token: str) -> ReplyLink:
     return ReplyLink(*row)
 
 
+def open_reply_links(tx: Tx, tenant: str, *, after: str = "", limit: int = 100) -> list[ReplyLink]:
+    """Return links that lead somewhere now, by token, from the one behind `after` on."""
+    rows = tx.fetch_all(
+        _SELECT + "WHERE tenant = ? AND token > ? AND expires_at > ? AND closed_at IS NULL ORDER BY token LIMIT ?",
+        [tenant, after, tx.now_ms(), limit],
+    )
+    return [ReplyLink(*row) for row in rows]
+
+
 def forget_reply_links(tx: Tx, tenant: str, before_ms: int) -> int:
     """Delete links that expired before a time; return how many."""
     return tx.run("DELETE FROM reply_link WHERE tenant = ? AND expires_at < ?", [tenant, before_ms])

@@ -1,0 +1,229 @@
+"""What the link does each minute beside pushing and pulling: late copies, ends of first passwords, expiry, hints.
+
+Reports of the portal are unsigned hints (sealed-mailbox 15): they may end a first password or start a person's work,
+and nothing else. In a cluster one node does it at a time, by a lease in the database.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from relay.core.clock import DAY, MINUTE, to_datetime
+from relay.core.errors import LeaseLostError, LetterlockError
+from relay.core.ports import Actor, Event
+from relay.link.client import PortalLink
+from relay.link.errors import LinkDownError
+from relay.link.gate import Gate
+from relay.link.wire import Report
+from relay.log import Log
+from relay.mailbox.boxes import recall_message
+from relay.mailbox.renewals import queue_due_expiries, request_expiry
+from relay.mailbox.states import BoxState, BoxStateError
+from relay.store.base import Database, Tx
+from relay.store.errors import NotFoundError
+from relay.store.repositories.jobs import claim_job, ensure_job, finish_job
+from relay.store.repositories.mailbox_boxes import REPLY, Box, get_box
+from relay.store.repositories.mailbox_entries import note_entry
+from relay.store.repositories.mailbox_messages import messages_of_box, messages_to_expire
+from relay.store.repositories.mailbox_pushes import forget_pushes
+from relay.store.repositories.passwords import get_password
+
+_log = Log("link")
+JOB = "portal-keeper"
+INTERVAL_MS = MINUTE
+_LEASE_MS = 10 * MINUTE
+MAX_TRIES = 10
+"""Wrong tries in all after which a first password ends (sealed-mailbox 11)."""
+KEEP_PUSHES_MS = 14 * DAY
+_TOLD_SENDERS = 3
+_REPORTS = 100
+
+
+class Hints(Protocol):
+    """Who is told of what the portal reports, in the transaction that notes it."""
+
+    def locked(self, tx: Tx, box: Box, senders: frozenset[str]) -> None:
+        """A reply page takes no more passwords."""
+        ...
+
+    def forgotten(self, tx: Tx, box: Box, senders: frozenset[str]) -> None:
+        """Somebody says that a password was forgotten."""
+        ...
+
+
+class Keeper:
+    """The minute's work. One thread."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        tenant: str,
+        actor: Actor,
+        make_link: Callable[[], PortalLink],
+        gate: Gate,
+        hints: Hints,
+        look_after_late: Callable[[], int],
+        compare: Callable[[PortalLink], None],
+    ) -> None:
+        """`look_after_late`: the pusher's; `compare`: looks at the mark and reconciles (relay.link.reconcile)."""
+        self._database = database
+        self._tenant = tenant
+        self._actor = actor
+        self._make_link = make_link
+        self._gate = gate
+        self._hints = hints
+        self._look_after_late = look_after_late
+        self._compare = compare
+        self._link: PortalLink | None = None
+        self._alarmed: set[str] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until the event is set."""
+        next_at = 0.0
+        while not stop.is_set():
+            if time.monotonic() >= next_at:
+                next_at = time.monotonic() + 1.0
+                self.run_due()
+            stop.wait(0.5)
+
+    def run_due(self) -> bool:
+        """Do the minute's work if it is due and nobody else does it; return whether it was. Never raises."""
+        try:
+            with self._database.transaction() as tx:
+                ensure_job(tx, self._tenant, JOB, INTERVAL_MS)
+                lease = claim_job(tx, str(self._actor), _LEASE_MS, (JOB,))
+            if lease is None:
+                return False
+            status = self.run_once()
+            with self._database.transaction() as tx:
+                finish_job(tx, lease, status)
+        except LeaseLostError:
+            _log.warning("keeper-overtime")
+        except LetterlockError as error:
+            _log.warning("keeper-failed", error=type(error).__name__)
+        return True
+
+    def run_once(self) -> str:
+        """Do all of it; what fails is logged and done the next time. Return a short status."""
+        failed = []
+        for name, step in (
+            ("late", self._keep_late),
+            ("expiry", self._keep_expiry),
+            ("forget", self._forget),
+            ("mark", self._keep_mark),
+            ("reports", self._keep_reports),
+        ):
+            try:
+                step()
+            except LinkDownError as error:
+                self._gate.note_down(error)
+                failed.append(name)
+            except LetterlockError as error:
+                _log.warning("keeper-step-failed", step=name, error=type(error).__name__)
+                failed.append(name)
+            except Exception:  # one broken step must not stop the others
+                _log.exception("keeper-step-failed", step=name)
+                failed.append(name)
+        return "failed: " + " ".join(failed) if failed else "ok"
+
+    def close(self) -> None:
+        """Close the connection; a call that waits ends."""
+        if self._link is not None:
+            self._link.close()
+
+    # --- without the portal -------------------------------------------------------------------------------------------
+
+    def _keep_late(self) -> None:
+        while self._look_after_late():
+            continue
+
+    def _keep_expiry(self) -> None:
+        queue_due_expiries(self._database, self._tenant, self._actor)
+        with self._database.reading() as tx:
+            due = messages_to_expire(tx, self._tenant, tx.now_ms())
+        for message in due:
+            with self._database.transaction() as tx:
+                recall_message(tx, self._tenant, message.box, message.id, self._actor, why="expiry")
+
+    def _forget(self) -> None:
+        with self._database.transaction() as tx:
+            forget_pushes(tx, self._tenant, tx.now_ms() - KEEP_PUSHES_MS)
+
+    # --- with the portal ----------------------------------------------------------------------------------------------
+
+    def _own_link(self) -> PortalLink:
+        if self._link is None:
+            self._link = self._make_link()
+        return self._link
+
+    def _keep_mark(self) -> None:
+        if self._gate.is_open:
+            self._compare(self._own_link())
+            self._gate.note_up()
+
+    def _keep_reports(self) -> None:
+        if not self._gate.is_open:
+            return
+        link = self._own_link()
+        while reports := link.get_reports(_REPORTS):
+            for report in reports:
+                self._apply(report)
+            link.ack_reports(max(report.seq for report in reports))
+            if len(reports) < _REPORTS:
+                return
+
+    def _apply(self, report: Report) -> None:
+        """Act on one hint; again is the same."""
+        with self._database.transaction() as tx:
+            try:
+                box = get_box(tx, self._tenant, report.box, lock=True)
+            except NotFoundError:
+                return
+            match report.kind:
+                case "wrong":
+                    self._note_tries(tx, box, report.count)
+                case "locked":
+                    self._tell_once_a_day(tx, box, "locked")
+                case "forgot":
+                    self._tell_once_a_day(tx, box, "forgot")
+                case "simple":
+                    detail = {"box": box.id}
+                    tx.append_event(Event("mailbox.server-mode", self._actor, self._tenant, detail=detail))
+
+    def _note_tries(self, tx: Tx, box: Box, count: int) -> None:
+        if box.kind == REPLY or count < MAX_TRIES or box.state != BoxState.FIRST:
+            return
+        try:
+            request_expiry(tx, self._tenant, box.id, self._actor, why="tries")
+        except BoxStateError:
+            return
+
+    def _tell_once_a_day(self, tx: Tx, box: Box, kind: str) -> None:
+        """A hostile portal may invent hints: it wins a notice a day."""
+        if box.state == BoxState.CLOSED:
+            return
+        day = to_datetime(tx.now_ms()).date().isoformat()
+        if not note_entry(tx, self._tenant, box.id, f"{kind}/{day}", kind="report", result="taken"):
+            return
+        senders = self._senders(tx, box)
+        if not senders:
+            return
+        if kind == "locked":
+            self._hints.locked(tx, box, senders)
+        else:
+            self._hints.forgotten(tx, box, senders)
+
+    def _senders(self, tx: Tx, box: Box) -> frozenset[str]:
+        """Return who wrote to this box lately; of a reply box, whose password it is."""
+        if box.kind == REPLY and box.password_id is not None:
+            try:
+                return frozenset({get_password(tx, self._tenant, box.password_id).sender})
+            except NotFoundError:
+                return frozenset()
+        newest_first = reversed(messages_of_box(tx, self._tenant, box.id))
+        senders = dict.fromkeys(message.sender for message in newest_first if message.sender)
+        return frozenset(list(senders)[:_TOLD_SENDERS])

@@ -1,0 +1,242 @@
+"""After a restore of either side: walk the inventory of the portal, queue what is missing there, fetch what is here.
+
+The relay is the source of truth (sealed-mailbox 15): newest capsules, kept messages, cards and tokens are pushed again,
+what was deleted is deleted again. What the portal holds and the relay never heard of is left alone and told to an
+operator: our own database may be the older one, and then its rekeys are caught up with. Only when the last of it is
+done the portal hears that it may open: so a restored one opens to no void password. May be broken off and begun anew
+at any point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from relay.core.ports import Actor, Event
+from relay.core.wire.pae import encode_b64
+from relay.core.wire.sealed import MailboxDataError
+from relay.link.client import PortalLink
+from relay.link.errors import LinkUnknownError
+from relay.link.marks import Marks
+from relay.link.pulls import Taker
+from relay.link.wire import HeldBox, InventoryPage, Mark
+from relay.log import Log
+from relay.mailbox.states import BoxState
+from relay.store.base import Database, EventDetail, Tx
+from relay.store.errors import NotFoundError
+from relay.store.repositories import mailbox_pushes as pushes
+from relay.store.repositories.mailbox_boxes import Box, get_box, list_boxes
+from relay.store.repositories.mailbox_cards import list_cards
+from relay.store.repositories.mailbox_generations import Generation, generations_of
+from relay.store.repositories.mailbox_messages import (
+    TICKET,
+    BoxMessage,
+    messages_of_box,
+    messages_of_copies,
+)
+from relay.store.repositories.reply_links import ReplyLink, open_reply_links
+
+_log = Log("link")
+_PAGE = 100
+_BARRIER = (pushes.BOX, pushes.END, pushes.DELETE)
+"""What must be done there before it may open."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where a comparison stands."""
+
+    after: str = ""
+    queued: int = 0
+    strangers: int = 0
+    is_over: bool = False
+    seen: set[str] = field(default_factory=set)
+    """Boxes that the portal named. Compared by set and not by order: two databases may sort ids differently."""
+
+
+class Reconciler:
+    """Compares marks and, where they do not fit, both sides. One thread; `marks` is safe for all."""
+
+    def __init__(self, database: Database, tenant: str, actor: Actor, incoming: Taker) -> None:
+        self.marks = Marks(database, tenant)
+        self._database = database
+        self._tenant = tenant
+        self._actor = actor
+        self._incoming = incoming
+        self._walk: _Walk | None = None
+
+    def compare(self, link: PortalLink) -> None:
+        """Look at the mark; reconcile where it does not fit; give the next one. Raises LinkError, StorageError."""
+        mark = link.get_mark()
+        if self._walk is None and self.marks.is_restored(mark.number):
+            _log.warning("reconcile-begun", held=mark.number)
+            self._walk = _Walk()
+        if self._walk is not None and not self._go_on(link, self._walk):
+            return
+        self._give(link, mark)
+
+    def _go_on(self, link: PortalLink, walk: _Walk) -> bool:
+        """Walk on to the end; return whether all that must be done before it opens is done."""
+        while not walk.is_over:
+            page = link.get_inventory(walk.after, _PAGE)
+            self._compare_page(link, walk, page)
+        if self._is_pending():
+            return False
+        self.marks.note_reconciled()
+        self._note_end(walk)
+        self._walk = None
+        return True
+
+    def _give(self, link: PortalLink, mark: Mark) -> None:
+        self.marks.give(link, mark.number, is_reconciled=True)
+
+    def _is_pending(self) -> bool:
+        with self._database.reading() as tx:
+            return pushes.is_waiting(tx, self._tenant, _BARRIER)
+
+    def _note_end(self, walk: _Walk) -> None:
+        detail: dict[str, EventDetail] = {"queued": walk.queued, "unknown": walk.strangers}
+        _log.warning("reconcile-ended", queued=walk.queued, unknown=walk.strangers)
+        with self._database.transaction() as tx:
+            tx.append_event(Event("portal.reconciled", self._actor, self._tenant, detail=detail))
+            reason = f"the portal was restored or out of step: {walk.queued} things were pushed again"
+            if walk.strangers:
+                reason += f"; it holds {walk.strangers} that the gateway does not know"
+            if walk.queued or walk.strangers:
+                tx.append_event(Event("alert.raised", self._actor, self._tenant, detail={"reason": reason}))
+
+    # --- one page -----------------------------------------------------------------------------------------------------
+
+    def _compare_page(self, link: PortalLink, walk: _Walk, page: InventoryPage) -> None:
+        if not walk.after:
+            self._compare_cards(walk, page.cards)
+            self._compare_tokens(walk, page.tokens)
+        for held in page.boxes:
+            walk.seen.add(held.box)
+            try:
+                with self._database.reading() as tx:
+                    box = get_box(tx, self._tenant, held.box)
+            except NotFoundError:
+                walk.strangers += 1
+                continue
+            self._compare_box(link, walk, box, held)
+        if page.has_more and (not page.boxes or page.boxes[-1].box == walk.after):
+            raise MailboxDataError("format", "inventory: the same page again")
+        walk.after = page.boxes[-1].box if page.boxes else ""
+        if not page.has_more:
+            for box in self._own_boxes():
+                if box.id not in walk.seen:
+                    self._compare_box(link, walk, box, None)
+            walk.is_over = True
+
+    def _own_boxes(self) -> Iterator[Box]:
+        after = ""
+        while True:
+            with self._database.reading() as tx:
+                found = list_boxes(tx, self._tenant, after=after, limit=_PAGE)
+            yield from found
+            if len(found) < _PAGE:
+                return
+            after = found[-1].id
+
+    def _compare_cards(self, walk: _Walk, held: Iterable[int]) -> None:
+        with self._database.transaction() as tx:
+            for card in list_cards(tx, self._tenant):
+                if card.serial not in held:
+                    self._queue(tx, walk, pushes.CARD, "", str(card.serial))
+
+    def _compare_tokens(self, walk: _Walk, held: frozenset[str]) -> None:
+        after = ""
+        while True:
+            with self._database.transaction() as tx:
+                links = open_reply_links(tx, self._tenant, after=after, limit=_PAGE)
+                tickets = messages_of_copies(tx, self._tenant, [one.copy_id for one in links])
+                for one in links:
+                    ticket = tickets.get(one.copy_id)
+                    if ticket is not None and ticket.kind == TICKET and ticket.deleted_at is None:
+                        self._compare_token(tx, walk, one, ticket, held)
+            if len(links) < _PAGE:
+                return
+            after = links[-1].token
+
+    def _compare_token(self, tx: Tx, walk: _Walk, link: ReplyLink, ticket: BoxMessage, held: frozenset[str]) -> None:
+        digest = hash_token(link.token)
+        if digest not in held and ticket.pushed_at is not None:
+            detail: dict[str, object] = {"id": ticket.id, "expires": link.expires_at}
+            self._queue(tx, walk, pushes.TOKEN, ticket.box, digest, detail=detail)
+
+    # --- one box ------------------------------------------------------------------------------------------------------
+
+    def _compare_box(self, link: PortalLink, walk: _Walk, box: Box, held: HeldBox | None) -> None:
+        if box.state == BoxState.CLOSED:
+            if held is not None and held.state != BoxState.CLOSED:
+                with self._database.transaction() as tx:
+                    self._queue(tx, walk, pushes.END, box.id, "close")
+            return
+        newest = self._newest_given(box)
+        if newest is None:
+            # Its first push still waits in the queue.
+            return
+        if held is not None and held.gen > newest.gen:
+            self._catch_up(link, box)
+            box, newest = self._read_again(box), self._newest_given(box) or newest
+        with self._database.transaction() as tx:
+            get_box(tx, self._tenant, box.id, lock=True)
+            if box.state == BoxState.EXPIRED:
+                if held is not None and held.state == BoxState.FIRST:
+                    self._queue(tx, walk, pushes.END, box.id, "expire")
+            elif held is None or held.sha256 != newest.capsule_sha:
+                self._queue(tx, walk, pushes.BOX, box.id, str(newest.gen))
+            self._compare_messages(tx, walk, box, frozenset() if held is None else held.messages)
+
+    def _newest_given(self, box: Box) -> Generation | None:
+        """Return the newest generation that the portal was given, or gave us."""
+        with self._database.reading() as tx:
+            kept = generations_of(tx, self._tenant, box.id)
+        given = [one for one in kept if one.capsule is not None and (one.pushed_at or one.made_by == "browser")]
+        return given[-1] if given else None
+
+    def _read_again(self, box: Box) -> Box:
+        with self._database.reading() as tx:
+            return get_box(tx, self._tenant, box.id)
+
+    def _catch_up(self, link: PortalLink, box: Box) -> None:
+        """Take the rekeys that an older database of ours has lost, verified like any that is pulled."""
+        try:
+            held = link.get_box(box.id, box.gen)
+        except LinkUnknownError:
+            return
+        for rekey in held.rekeys:
+            self._incoming.take(rekey, _no_chunks)
+
+    def _compare_messages(self, tx: Tx, walk: _Walk, box: Box, held: frozenset[str]) -> None:
+        now = tx.now_ms()
+        messages = {one.id: one for one in messages_of_box(tx, self._tenant, box.id)}
+        for message in messages.values():
+            is_kept = message.deleted_at is None and message.expires_at > now
+            if is_kept and message.pushed_at is not None and message.id not in held:
+                self._queue(tx, walk, pushes.MESSAGE, box.id, message.id)
+            elif not is_kept and message.id in held:
+                self._queue(tx, walk, pushes.DELETE, box.id, message.id)
+        # Not deleted: if our database is the older one, these are mails that it has lost.
+        walk.strangers += len(held - set(messages))
+
+    def _queue(
+        self, tx: Tx, walk: _Walk, kind: str, box: str, ref: str, *, detail: dict[str, object] | None = None
+    ) -> None:
+        """Queue a push unless the same already waits."""
+        waiting = pushes.waiting_pushes(tx, self._tenant, box_id=box)
+        if any((one.kind, one.ref) == (kind, ref) for one in waiting):
+            return
+        pushes.add_push(tx, self._tenant, kind, box=box, ref=ref, detail=detail)
+        walk.queued += 1
+
+
+def hash_token(token: str) -> str:
+    """Return the b64 SHA-256 under which the portal knows a reply link's token."""
+    return encode_b64(hashlib.sha256(token.encode("ascii")).digest())
+
+
+def _no_chunks(i: int, n: int) -> bytes:
+    raise MailboxDataError("size", f"a rekey has no chunk {i}/{n}")
