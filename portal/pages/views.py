@@ -15,6 +15,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from portal.pages import texts as words
 from portal.pages.assets import Bundle
@@ -24,6 +25,7 @@ from portal.pages.mailbox_texts import MAILBOX
 from portal.pages.ports import Links, PagePolicy
 
 ERROR_STATUSES = (400, 404, 410, 413, 429, 500, 503)
+_SAMPLE_PASSWORD = Markup('<span class="nowrap">K7QM-2XWP-9FTD</span>')
 _SCRIPTS = ("argon-worker.js",)
 _FOREVER = "public, max-age=31536000, immutable"
 _ENTRY_WORDS = {**words.SHELL, **words.PASSWORD, **words.ENTRY}
@@ -137,6 +139,7 @@ class PageWriter:
                 brand=brand,
                 links=lambda path: path + suffix,
                 page=page,
+                sample_password=_SAMPLE_PASSWORD,
                 script=script,
                 policy=self._policy,
                 **values,

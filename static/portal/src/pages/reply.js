@@ -115,7 +115,7 @@ function showFile(part) {
       state.textContent = t("file.saved", { size: words.size(part.size) });
     } catch (error) {
       state.textContent = t("file.save.failed");
-      showNote(find("write-problem"), explainError(error, t));
+      showNote(find("got-problem"), explainError(error, t));
     } finally {
       bar.hidden = true;
       button.removeAttribute("aria-disabled");
