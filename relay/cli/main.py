@@ -11,7 +11,21 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from relay.cli import audit, backup, config, demo, login, mail, org, partner, password, policy, processes, queue
+from relay.cli import (
+    audit,
+    backup,
+    config,
+    demo,
+    login,
+    mail,
+    org,
+    partner,
+    password,
+    policy,
+    portal_keys,
+    processes,
+    queue,
+)
 from relay.cli.exits import EX_USAGE, run_command
 
 
@@ -32,7 +46,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"letterlock {_version()}")
     parser.add_argument("--config", metavar="FILE", help="settings file, or the folder that `init` made")
     nouns = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for noun in (demo, config, processes, queue, mail, policy, org, partner, password, login, audit, backup):
+    for noun in (
+        demo,
+        config,
+        processes,
+        queue,
+        mail,
+        policy,
+        org,
+        partner,
+        password,
+        login,
+        portal_keys,
+        audit,
+        backup,
+    ):
         noun.add(nouns)
     return parser
 
