@@ -21,6 +21,7 @@ from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.ids import new_id
 from relay.core.lifecycle import State
 from relay.core.ports import Actor
+from relay.mailbox.reply_boxes import PreparedTicket, ReplyBoxes, TicketJob
 from relay.protect.branding import LANGUAGES, make_branding
 from relay.protect.passwords import PairPasswords, PasswordPlan
 from relay.protect.pdf import PdfJob, PdfTools, protect_pdf
@@ -44,6 +45,7 @@ class Prepared:
     plan: PasswordPlan
     report: PdfReport
     reply_token: str | None
+    ticket: PreparedTicket | None
 
 
 class _Shared:
@@ -76,7 +78,9 @@ class PdfAction:
         hold: HoldAction,
         hop_for: Callable[[str], str],
         portal_url: str | None,
+        replies: ReplyBoxes | None = None,
     ) -> None:
+        """`replies`: makes what stands behind the link; without it the link waits for a portal."""
         self._database = database
         self._tenant = tenant
         self._hostname = hostname
@@ -87,6 +91,7 @@ class PdfAction:
         self._hold = hold
         self._hop_for = hop_for
         self._portal_url = portal_url
+        self._replies = replies
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
@@ -112,6 +117,8 @@ class PdfAction:
                 )
                 try:
                     ready = self._prepare(message, one, writer, tools)
+                    if ready.ticket is not None:
+                        stack.callback(ready.ticket.sealed.close)
                 except LeaseLostError:
                     raise
                 except LetterlockError as error:
@@ -137,6 +144,10 @@ class PdfAction:
         # No secret, only unguessable: the portal asks for the PDF's password behind it (sealed-mailbox 12).
         token = new_id() if self._portal_url else None
         language = one.partner.language or own.language.value
+        ticket = self._ticket(message, one, plan, token, language) if token and self._replies else None
+        if self._replies is not None and ticket is None:
+            # No link is better than one that leads nowhere.
+            token = None
         job = PdfJob(
             parsed=message.parsed,
             subject=message.subject,
@@ -154,8 +165,33 @@ class PdfAction:
             smtputf8=message.work.message.smtputf8,
             max_pages=message.organisation.limits.pdf_pages,
         )
-        report = protect_pdf(job, tools, writer.write)
-        return Prepared(one, writer, plan, report, token)
+        try:
+            report = protect_pdf(job, tools, writer.write)
+        except BaseException:
+            if ticket is not None:
+                ticket.sealed.close()
+            raise
+        return Prepared(one, writer, plan, report, token, ticket)
+
+    def _ticket(
+        self, message: OpenMessage, one: DecidedCopy, plan: PasswordPlan, token: str, language: str
+    ) -> PreparedTicket | None:
+        assert self._replies is not None
+        return self._replies.prepare(
+            TicketJob(
+                parsed=message.parsed,
+                subject=message.subject,
+                sender=plan.sender,
+                partner_id=plan.partner.id,
+                password=plan.password,
+                password_id=plan.row_id,
+                language=language,
+                token=token,
+                message_id=message.work.message.id,
+                copy_id=one.copy.id,
+                expires_ms=self._database.clock.now_ms() + REPLY_LINK_MS,
+            )
+        )
 
     def _limit(self, message: OpenMessage, one: DecidedCopy) -> int:
         route = message.organisation.routes.find(one.copy.normal_address)
@@ -182,6 +218,8 @@ class PdfAction:
                 password_id = self._passwords.record(tx, one.plan, stored.id)
                 if one.reply_token is not None:
                     add_reply_link(tx, self._link(tx, message, one, one.reply_token, password_id))
+                if one.ticket is not None and self._replies is not None:
+                    self._replies.record(tx, one.ticket, password_id)
                 number = one.writer.finish(tx, "pdf", stored.reverse_path)
                 settlements.append(self._settlement(one, number))
             settle_many(tx, settlements, self._actor)

@@ -100,6 +100,12 @@ def compose_mail(
         parts.append(from_octets("preview", "message.pdf", PREVIEW_TYPE, preview))
     if len(parts) > MAX_PARTS:
         raise TooLargeForMailboxError(f"A mailbox takes {MAX_PARTS - len(bodies) - 1} files with this mail at most.")
+    return _compose(parsed, subject, fallback_author, parts, text)
+
+
+def _compose(
+    parsed: ParsedMessage, subject: str, fallback_author: str, parts: Sequence[PartSource], text: str
+) -> ComposedMail:
     author = parsed.authors[0] if parsed.authors else Mailbox("", fallback_author)
     room = _HEAD_ROOM - sum(len(part.name.encode()) + len(part.media_type) + _OCTETS_A_FILE for part in parts)
     to, cc = _fit(parsed.to, parsed.cc, room)
@@ -116,6 +122,25 @@ def compose_mail(
         to_addresses=tuple(one.address for one in parsed.to),
         cc_addresses=tuple(one.address for one in parsed.cc),
     )
+
+
+def compose_ticket(parsed: ParsedMessage, subject: str, fallback_author: str, *, most_octets: int) -> ComposedMail:
+    """Return what the reply page of a PDF shows: author, subject, the text to quote, and the files.
+
+    Files go along, so that a phone whose reader shows no attachments can save them, as long as all of them together are
+    not larger than `most_octets`; else none. Raises nothing for what a mail holds.
+    """
+    text = parsed.body_text()
+    if text is None:
+        text = strip_html(parsed.body_html() or "")
+    parts = [from_octets("text", "", "text/plain", _encode(text))]
+    files = [
+        PartSource("file", _limit(one.name, _MAX_NAME), _clean_type(one.media_type), one.open, one.estimated_size)
+        for one in parsed.attachments()
+    ]
+    if len(files) < MAX_PARTS and sum(one.estimated_size for one in files) <= most_octets:
+        parts += files
+    return _compose(parsed, subject, fallback_author, parts, text)
 
 
 def _compose_body(parsed: ParsedMessage, subject: str) -> tuple[list[PartSource], str]:

@@ -17,6 +17,7 @@ from relay.mailbox.boxes import Boxes
 from relay.mailbox.generations import Generations
 from relay.mailbox.notices import Notices
 from relay.mailbox.preview import PreviewJob, make_preview
+from relay.mailbox.reply_boxes import ReplyBoxes
 from relay.mailbox.seal import Sealer
 from relay.protect.branding import make_branding
 from relay.protect.pdf import PdfTools
@@ -83,3 +84,19 @@ def make_webmail_action(
         preview=make_previewer(pdf_tools),
     )
     return WebmailAction(database, tools, tenant=tenant, actor=actor, hold=hold, without_mailbox=pdf)
+
+
+def make_reply_boxes(
+    database: Database,
+    keystore: KeyStore,
+    keys: MailboxKeys,
+    *,
+    tenant: str,
+    portal_id: str,
+    actor: Actor,
+    temporary_dir: Path,
+) -> ReplyBoxes:
+    """Return what stands behind the Reply link of PDFs, for PdfAction."""
+    generations = make_generations(keys, keystore, tenant, portal_id)
+    sealer = make_sealer(keys, actor, temporary_dir, purpose="protect")
+    return ReplyBoxes(database, generations, sealer, tenant=tenant, actor=actor)

@@ -33,6 +33,7 @@ from relay.mailbox.boxes import Boxes, accept_rekey
 from relay.mailbox.generations import Generations
 from relay.mailbox.notices import Notices
 from relay.mailbox.renewals import Renewals
+from relay.mailbox.reply_boxes import ReplyBoxes
 from relay.mailbox.seal import Sealer
 from relay.message.texts import MailTexts
 from relay.pipeline import Pipeline
@@ -73,6 +74,8 @@ class PortalBox:
     capsule: bytes = b""
     messages: dict[str, Listed] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Message id by the token's hash."""
 
 
 @dataclass
@@ -151,11 +154,11 @@ class World:
         self.read_mails.update(new)
         return [email.message_from_bytes(self.content(one), policy=email.policy.default) for one in new]  # type: ignore[misc]
 
-    def content(self, message_id: str) -> bytes:
+    def content(self, message_id: str, variant: int = 0) -> bytes:
         with self.db.reading() as tx:
             wrapped = get_key(tx, message_id)
         key = self.token.open_mail_key(message_id, wrapped, Grant("trace", message_id, "operator:test"))
-        with open_content(self.db, message_id, 0, key).open() as stream:
+        with open_content(self.db, message_id, variant, key).open() as stream:
             return stream.read()
 
     # --- link ---------------------------------------------------------------------------------------------------------
@@ -187,6 +190,8 @@ class World:
             there.messages[push.ref] = Listed(message.id, message.no, message.gen, message.sealed, chunks)
         elif push.kind == pushes.DELETE:
             there.messages.pop(push.ref, None)
+        elif push.kind == pushes.TOKEN:
+            there.tokens[push.ref] = push.detail["id"]
         elif push.kind == pushes.END:
             there.ended.append(push.ref)
         with self.db.transaction() as tx:
@@ -288,7 +293,8 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
         teller=teller,
         hold=hold,
         hop_for=hop_for,
-        portal_url=None,
+        portal_url="https://portal.bank.example",
+        replies=ReplyBoxes(db, generations, Sealer(sign, directory, MAX_OCTETS), tenant=TENANT, actor=WORKER),
     )
     tools = MailboxTools(
         boxes=Boxes(db, generations, tenant=TENANT, actor=WORKER),

@@ -1,0 +1,179 @@
+"""What stands behind the Reply link of a PDF: a box for each PDF password, a ticket for each PDF (sealed-mailbox 12).
+
+The capsule is made with the PDF's own password (kdf 2), so the page opens with what the reader has anyway; only secrets
+that a machine made serve, 71 bits or more. Cheap on purpose: the box once a password, a ticket with one signature a
+PDF, and everything in the transaction that queues the mail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+
+from relay.core.ids import new_id
+from relay.core.ports import Actor, Event, Grant
+from relay.core.wire.pae import decode_b64, encode_b64
+from relay.core.wire.sealed import KDF_REPLY, MailboxDataError, format_time, read_crockford, read_secret, stretch
+from relay.core.wire.sealed.forms import REPLY_LENGTH
+from relay.mailbox.compose import TooLargeForMailboxError, compose_ticket
+from relay.mailbox.generations import Generations, MadeGeneration
+from relay.mailbox.seal import MailFacts, Place, SealedMessage, Sealer
+from relay.mailbox.states import BoxState
+from relay.message.parse import ParsedMessage
+from relay.store.base import Database, EventDetail, Tx
+from relay.store.errors import ConflictError
+from relay.store.repositories import mailbox_boxes as rows
+from relay.store.repositories import mailbox_generations as generation_rows
+from relay.store.repositories import mailbox_pushes as pushes
+from relay.store.repositories.mailbox_boxes import Box
+from relay.store.repositories.mailbox_cards import newest_card
+from relay.store.repositories.mailbox_messages import TICKET
+
+FILES_OCTETS = 25 * 1024 * 1024
+"""Up to this size a PDF's files lie on the reply page too."""
+_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class TicketJob:
+    """What one ticket is made from. Times in milliseconds."""
+
+    parsed: ParsedMessage
+    subject: str
+    sender: str
+    """Normal address of the inside sender."""
+    partner_id: str
+    password: str
+    password_id: str | None
+    """None for one that becomes a row with this mail."""
+    language: str
+    token: str
+    message_id: str
+    copy_id: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTicket:
+    """A sealed ticket that no one sees yet. Close `sealed`, recorded or not."""
+
+    box: Box
+    made: MadeGeneration | None
+    sealed: SealedMessage
+    token_hash: str
+
+
+class ReplyBoxes:
+    """Makes reply boxes and tickets. Holds no password longer than a call."""
+
+    def __init__(
+        self, database: Database, generations: Generations, sealer: Sealer, *, tenant: str, actor: Actor
+    ) -> None:
+        self._database = database
+        self._generations = generations
+        self._sealer = sealer
+        self._tenant = tenant
+        self._actor = actor
+
+    def prepare(self, job: TicketJob) -> PreparedTicket | None:
+        """Seal a ticket, and make the box where the password has none; None where no reply page can be had.
+
+        That is: no card yet, a password that no machine made, or a box that was closed. Raises KeyStoreError,
+        StorageError, OSError.
+        """
+        form = find_form(job.password)
+        if form is None:
+            return None
+        with self._database.reading() as tx:
+            now = tx.now_ms()
+            card = newest_card(tx, self._tenant)
+            box = rows.find_reply_box(tx, self._tenant, job.password_id) if job.password_id else None
+            stored = generation_rows.get_generation(tx, self._tenant, box.id, 1) if box else None
+        if card is None or (box is not None and box.state == BoxState.CLOSED):
+            return None
+        grant = Grant("protect", job.message_id, str(self._actor))
+        made: MadeGeneration | None = None
+        if box is None or stored is None:
+            box, made = self._make(job, form, grant, now)
+            enc = made.enc
+        else:
+            enc = decode_b64(stored.enc)
+        place = Place(self._tenant, self._generations.portal, box.id, 1, enc, card.serial, box.next_no)
+        facts = MailFacts(
+            kind=TICKET,
+            sender=job.sender,
+            copy_id=job.copy_id,
+            message_id=job.message_id,
+            time_ms=now,
+            expires_ms=job.expires_ms,
+            files_allowed=True,
+        )
+        sealed = self._seal(job, place, facts)
+        return PreparedTicket(box, made, sealed, hash_token(job.token))
+
+    def _make(self, job: TicketJob, form: str, grant: Grant, now: int) -> tuple[Box, MadeGeneration]:
+        box_id = new_id()
+        keys = stretch(self._generations.portal, box_id, KDF_REPLY, read_secret(form, job.password))
+        made = self._generations.make_reply(box_id, form, keys, grant, now)
+        box = Box(
+            id=box_id,
+            tenant=self._tenant,
+            kind=rows.REPLY,
+            partner_id=job.partner_id,
+            login_name=None,
+            state=BoxState.ACTIVE.value,
+            gen=1,
+            form=form,
+            password_id=None,
+            created_at=now,
+            lang=job.language,
+        )
+        return box, made
+
+    def _seal(self, job: TicketJob, place: Place, facts: MailFacts) -> SealedMessage:
+        for most in (FILES_OCTETS, -1):
+            ticket = compose_ticket(job.parsed, job.subject, job.sender, most_octets=most)
+            with suppress(TooLargeForMailboxError):
+                return self._sealer.seal_mail(place, ticket, facts)
+        raise TooLargeForMailboxError("The text is larger than what a reply page takes.")
+
+    def record(self, tx: Tx, ticket: PreparedTicket, password_id: str) -> None:
+        """Store box, ticket and token and queue their pushes as part of `tx`.
+
+        Raises ConflictError when another mail made this password's box first: prepare again.
+        """
+        box, message = ticket.box, ticket.sealed.message
+        if ticket.made is not None:
+            row = {name: getattr(box, name) for name in box.__dataclass_fields__} | {"password_id": password_id}
+            row["next_no"] = message.no + 1
+            if not rows.add_box(tx, Box(**row)):
+                raise ConflictError("another mail with this password made the reply box first")
+            generation_rows.add_generation(tx, ticket.made.row)
+            pushes.add_push(tx, self._tenant, pushes.BOX, box=box.id, ref="1")
+            detail: dict[str, EventDetail] = {"box": box.id, "partner": box.partner_id, "password": password_id}
+            tx.append_event(Event("replybox.created", self._actor, self._tenant, detail=detail))
+        else:
+            held = rows.get_box(tx, self._tenant, box.id, lock=True)
+            # Two tickets of one moment may have one number: nothing hangs on it, a page shows a single ticket.
+            rows.change_box(tx, held, {"next_no": max(held.next_no, message.no + 1)})
+        ticket.sealed.store(tx)
+        pushes.add_push(tx, self._tenant, pushes.MESSAGE, box=box.id, ref=message.id)
+        told = {"id": message.id, "expires": format_time(message.expires_at)}
+        pushes.add_push(tx, self._tenant, pushes.TOKEN, box=box.id, ref=ticket.token_hash, detail=told)
+
+
+def find_form(password: str) -> str | None:
+    """Return the form of a machine-made PDF password, None for any other."""
+    if read_crockford(password, REPLY_LENGTH) is not None:
+        return "b32"
+    try:
+        digits = read_secret("digits", password)
+    except MailboxDataError:
+        return None
+    return "digits" if len(digits) == _DIGITS and set(password) <= set("0123456789- ") else None
+
+
+def hash_token(token: str) -> str:
+    """Return what the portal knows of a link's token: SHA-256 of its text, b64."""
+    return encode_b64(hashlib.sha256(token.encode("ascii")).digest())
