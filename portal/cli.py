@@ -11,6 +11,8 @@ from pathlib import Path
 from portal.settings import Settings, find_settings_file, load_settings
 from relay.core.errors import ConfigurationError, LetterlockError
 
+DEFAULT_DATABASE = "sqlite:///state/portal.db"
+DEFAULT_KEYS = "sqlite:///state-keys/row-keys.db"
 EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = os.EX_OK, os.EX_USAGE, os.EX_UNAVAILABLE, os.EX_CONFIG
 
 
@@ -26,6 +28,11 @@ def _make_parser() -> argparse.ArgumentParser:
     init.add_argument("--listen", default="127.0.0.1:8080", help="public listener, HOST:PORT")
     init.add_argument("--link", default="127.0.0.1:8443", help="listener for the relay, HOST:PORT")
     init.add_argument("--id", dest="portal_id", help="id of an existing portal, for a further node")
+    init.add_argument("--certificate", type=Path, help="certificate chain for TLS without a proxy, PEM")
+    init.add_argument("--key", type=Path, help="its private key, PEM")
+    init.add_argument("--database", default=DEFAULT_DATABASE, help="postgresql://... for several nodes")
+    init.add_argument("--keys-database", default=DEFAULT_KEYS, help="the row keys' own database or schema")
+    init.add_argument("--clock-offset-file", help=argparse.SUPPRESS)
     pair = commands.add_parser("pair", help="pin the relay's certificate")
     pair.add_argument("file", type=Path, help="PEM file with the relay's link certificate")
     config = commands.add_parser("config", help="look at the settings").add_subparsers(dest="action", required=True)
@@ -62,7 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _init(parsed: argparse.Namespace) -> int:
     from portal.installation import Choices, create_portal
 
-    choices = Choices(parsed.url, parsed.name, parsed.phone, parsed.listen, parsed.link, parsed.portal_id)
+    choices = Choices(
+        parsed.url,
+        parsed.name,
+        parsed.phone,
+        parsed.listen,
+        parsed.link,
+        parsed.portal_id,
+        database=parsed.database,
+        keys_database=parsed.keys_database,
+        certificate=parsed.certificate.resolve() if parsed.certificate else None,
+        key=parsed.key.resolve() if parsed.key else None,
+        clock_offset_file=parsed.clock_offset_file,
+    )
     path = create_portal(parsed.folder, choices)
     settings = load_settings(path)
     print(f"Made {path}")

@@ -53,8 +53,7 @@ keys_url = {keys_database}
 [web]
 # Behind a proxy that ends TLS, or with certificate and key of its own.
 listen = {web}
-# certificate = "tls/fullchain.pem"
-# key = "tls/privkey.pem"
+{tls}
 # "last" behind a proxy that appends to X-Forwarded-For.
 forwarded_for = "none"
 
@@ -73,6 +72,7 @@ sent_days = 90
 [log]
 level = "info"
 """
+_NO_TLS = '# certificate = "tls/fullchain.pem"\n# key = "tls/privkey.pem"'
 _TEST = """
 [test]
 # Moves the clock by so many seconds. For tests only.
@@ -92,6 +92,9 @@ class Choices:
     portal_id: str | None = None
     database: str = "sqlite:///state/portal.db"
     keys_database: str = "sqlite:///state-keys/row-keys.db"
+    certificate: Path | None = None
+    """For TLS without a proxy: certificate chain and key, PEM."""
+    key: Path | None = None
     clock_offset_file: str | None = None
 
 
@@ -118,12 +121,19 @@ def create_portal(folder: Path, choices: Choices) -> Path:
         database=json.dumps(choices.database),
         keys_database=json.dumps(choices.keys_database),
         web=json.dumps(choices.web),
+        tls=_tls_lines(choices),
         link=json.dumps(choices.link),
     )
     if choices.clock_offset_file:
         text += _TEST.format(offset=json.dumps(choices.clock_offset_file))
     settings.write_text(text, "utf-8")
     return settings
+
+
+def _tls_lines(choices: Choices) -> str:
+    if choices.certificate is None or choices.key is None:
+        return _NO_TLS
+    return f"certificate = {json.dumps(str(choices.certificate))}\nkey = {json.dumps(str(choices.key))}"
 
 
 def pair_relay(settings: Settings, certificate: Path) -> list[bytes]:

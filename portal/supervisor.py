@@ -5,6 +5,7 @@ In production each listener has its own unit and user; this is for one host with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import time
 from dataclasses import dataclass
 from types import FrameType
 
-from portal.serving import PARENT_VARIABLE
+from portal.serving import PARENT_VARIABLE, address_file
 from portal.settings import Settings
 from relay.log import Log
 
 SWEEP_SECONDS = 300
+READY_VARIABLE = "LETTERLOCK_READY_FD"
+"""File descriptor to write one octet to when ready, as the inside's processes do."""
 _STOP_SECONDS = 10
 _LONGEST_PAUSE = 30.0
 _CONFIGURATION_EXIT = 78
@@ -49,10 +52,16 @@ class Supervisor:
         next_sweep = time.monotonic() + 10
         code = 0
         sweeper: subprocess.Popen[bytes] | None = None
+        places = [address_file(self._settings, child.name) for child in self._children]
+        for place in places:
+            place.unlink(missing_ok=True)
         while not self._stop.is_set():
             code = self._look_after()
             if code:
                 break
+            if places and all(place.exists() for place in places):
+                places = []
+                _say_ready()
             if time.monotonic() >= next_sweep and (sweeper is None or sweeper.poll() is not None):
                 next_sweep = time.monotonic() + SWEEP_SECONDS
                 sweeper = self._start("sweep")
@@ -83,6 +92,7 @@ class Supervisor:
 
     def _start(self, command: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {PARENT_VARIABLE: str(os.getpid())}
+        environment.pop(READY_VARIABLE, None)
         program = [sys.executable, "-m", "portal.cli", "--config", str(self._settings.path), command]
         return subprocess.Popen(program, env=environment, stdin=subprocess.DEVNULL)
 
@@ -101,3 +111,12 @@ class Supervisor:
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stop.set()
+
+
+def _say_ready() -> None:
+    """Tell whoever started us, through the pipe that it gave, that both listeners listen."""
+    number = os.environ.pop(READY_VARIABLE, "")
+    if number.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(number), b"1")
+            os.close(int(number))
