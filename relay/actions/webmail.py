@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
 from relay.actions.refuse import HoldAction
 from relay.core.documents.domains import OwnDomain
-from relay.core.errors import LeaseLostError, LetterlockError, StorageError
+from relay.core.errors import KeyDestroyedError, LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
 from relay.core.wire.sealed import LoginNameError
@@ -22,6 +22,7 @@ from relay.mailbox.boxes import KEEP_MESSAGE_MS, Boxes, BoxPlan
 from relay.mailbox.compose import ComposedMail, TooLargeForMailboxError, compose_mail
 from relay.mailbox.notices import Notices
 from relay.mailbox.seal import MailFacts, Place, SealedMessage, Sealer
+from relay.mailbox.states import BoxBusyError
 from relay.spool.claims import PORTAL_HOP
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database, EventDetail
@@ -89,6 +90,9 @@ class WebmailAction:
             return self._hold_all(message, [one], str(error))
         except LoginNameError:
             return self._without_mailbox.run(message, [one])
+        except KeyDestroyedError:
+            # A ceremony came between plan and signature: the card before it lost its sign key at once.
+            return [Failure(one, BoxBusyError("the card was changed meanwhile"))]
         except LetterlockError as error:
             return [Failure(one, error)]
         except OSError as error:

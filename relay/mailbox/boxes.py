@@ -188,8 +188,8 @@ def accept_rekey(tx: Tx, box: Box, new: Generation, actor: Actor) -> Box:
         must_change=False,
     )
     _write(tx, after)
-    if new.escrow_card is not None:
-        generation_rows.forget_seeds(tx, box.tenant, box.id, new.gen)
+    # Where there is no escrow, seeds of ours end here (2): the reader's own body holds them from now on.
+    generation_rows.forget_seeds(tx, box.tenant, box.id, new.gen)
     detail: dict[str, EventDetail] = {"box": box.id, "gen": new.gen, "first": is_first, "escrow": new.escrow_card}
     tx.append_event(Event("mailbox.rekeyed", actor, box.tenant, detail=detail))
     return after
