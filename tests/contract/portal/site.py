@@ -173,11 +173,11 @@ class Browser:
     def login_token(self, token: str, auth: bytes) -> TestResponse:
         return self.call("POST", "/api/login", {"token": token, "kdf": 2, "auth": encode_b64(auth)})
 
-    def send(self, box: Box, **changes: Any) -> TestResponse:
+    def send(self, box: Box, /, **changes: Any) -> TestResponse:
         return self.call("POST", "/api/send", item(box) | changes)
 
 
-def item(box: Box, **changes: Any) -> dict[str, Any]:
+def item(box: Box, /, **changes: Any) -> dict[str, Any]:
     found = {
         "id": new_id(),
         "gen": box.gen,
