@@ -52,7 +52,7 @@ class Brand:
     light: Accent
     dark: Accent
     phone: str
-    """As shown, `+49 241 123 456`."""
+    """As shown, `+49 241 123 456`, with spaces that do not break."""
     contact: str
     """E-mail address for feedback on accessibility; empty for none."""
     logo: Picture | None
@@ -142,7 +142,7 @@ def read_brand(table: Mapping[str, Any], base: Path, key: str = "brand") -> Bran
         host=host,
         light=make_accent(f"{key}.accent", _text(table, key, "accent", DEFAULT_ACCENTS[0]), LIGHT),
         dark=make_accent(f"{key}.accent_dark", _text(table, key, "accent_dark", DEFAULT_ACCENTS[1]), DARK),
-        phone=phone,
+        phone=phone.replace(" ", "\N{NO-BREAK SPACE}"),
         contact=_text(table, key, "contact", ""),
         logo=_read_logo(table, key, base),
         languages=languages,

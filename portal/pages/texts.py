@@ -126,6 +126,8 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "sending": "Sending your reply",
         "send.failed": "Your reply has not left yet.",
         "send.failed.do": "Your text is still here. Check your network and try again.",
+        "away": "You were away for a while.",
+        "away.do": "Please type the password again. Your text and your files are still here.",
         "send.closed": "This page was closed in the meantime, so your reply could not be sent.",
         "send.cards": "The organisation's keys have changed and this page has not got them yet. "
         "Please try again in an hour.",

@@ -16,6 +16,7 @@ const PLAYS = {
   "offline-password-1": () => new Fault("OfflineError", {}),
   "broken-password-1": () => new Fault("ApiError", { status: 500, code: "fault", reference: "ABCD-1234", body: {} }),
   "unverified-password-1": () => new Fault("SealedDataError", { code: "signature" }),
+  "signed-out": () => new Fault("ApiError", { status: 401, code: "signed-out", body: {} }),
   "changed-password-1": () => new Fault("ApiError", { status: 409, code: "changed", body: {} }),
 };
 
@@ -34,6 +35,7 @@ class Ticket {
   org = "Example Bank";
   time = "2026-11-20T09:42:00Z";
   files = true;
+  limits = { message: 50 * 2 ** 20, parts: 100 };
   quote = "Dear Ms Berger,\n\nplease find attached the contract and the annex. If you agree, sign page 7 and send it back.\n\nKind regards\nMaria Keller";
   parts = [
     { i: 0, role: "text", name: "", type: "text/plain", size: 10 },

@@ -27,9 +27,13 @@ export async function openReply(context, { token, box, form, secret, code }) {
 /** An opened ticket: what is answered, and the answer. */
 export class ReplyTicket {
   #composer;
+  #context;
+  #ticket;
 
   /** @param {import("./session.js").Context} context @param {import("./session.js").Session} session @param {import("../sealed/down.js").Manifest} ticket @param {string | null} quote */
   constructor(context, session, ticket, quote) {
+    this.#context = context;
+    this.#ticket = ticket;
     this.org = session.org;
     this.from = ticket.from;
     this.to = ticket.to;
@@ -40,8 +44,17 @@ export class ReplyTicket {
     /** May files be attached? */
     this.files = ticket.files;
     this.quote = quote;
+    /** Files of the mail that the PDF holds, where policy and size let them lie here. @type {import("./mailbox.js").Part[]} */
+    this.parts = ticket.parts.filter(({ role }) => role === "file");
     this.limits = session.limits;
     this.#composer = new Composer(context, session, { re: ticket.id, autosave: false });
+  }
+
+  /** A file of the mail, verified to its last chunk. @param {number} i @param {{signal?: AbortSignal, onProgress?: (done: number, size: number) => void}} [options] @returns {Promise<Blob>} */
+  async download(i, options) {
+    const part = this.parts.find((one) => one.i === i);
+    if (!part) throw new SealedDataError("unknown");
+    return downloadPart(this.#context.api, this.#ticket, part, options);
   }
 
   /** @returns {import("./compose.js").Attachment[]} */

@@ -3,6 +3,7 @@
 // The form stays dead until the browser has shown that it can unlock (sealed-mailbox 13). What is typed goes to the
 // engine alone; only the values that the engine computes leave this page.
 
+import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
 import { createEngine } from "../engine/engine.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
@@ -21,8 +22,10 @@ const changeParts = { live: find("change-live"), progress: find("change-progress
 let session = null;
 let current = "";
 
+/** In the language that was chosen here, else in the one the organisation knows this reader by. */
 function openMailbox() {
-  location.assign(`/mailbox${page.suffix}`);
+  const known = page.suffix || !["de", "en"].includes(session?.lang ?? "") || session?.lang === page.lang;
+  location.assign(`/mailbox${known ? page.suffix : `?lang=${session?.lang}`}`);
 }
 
 /** @param {string} id @returns {string} what is wrong with an address, or "" */
@@ -77,7 +80,7 @@ async function signIn() {
   find("new-password").focus();
 }
 
-const passwords = wireNewPassword({ t, loginName: () => typed("login-name"), current: () => current });
+const passwords = wireNewPassword({ t, loginName: () => typed("login-name"), current: () => current, common: COMMON_PASSWORDS });
 
 async function changePassword() {
   showNote(find("change-problem"));

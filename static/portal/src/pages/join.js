@@ -3,6 +3,7 @@
 // The secret of the link stands behind # and is never sent; trust in the organisation's keys comes with it. Choosing is
 // one step: what is handed in cannot be handed in twice.
 
+import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
 import { createEngine } from "../engine/engine.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
@@ -18,7 +19,7 @@ const wantsPdf = () => /** @type {HTMLInputElement} */ (find("want-pdf")).checke
 
 /** @type {import("../engine/join.js").Invitation | null} */
 let invitation = null;
-const passwords = wireNewPassword({ t, loginName: () => (wantsPdf() ? "" : typed("login-name")), forPdf: wantsPdf });
+const passwords = wireNewPassword({ t, loginName: () => (wantsPdf() ? "" : typed("login-name")), forPdf: wantsPdf, common: COMMON_PASSWORDS });
 
 function checkName() {
   try {

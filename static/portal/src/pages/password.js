@@ -27,7 +27,7 @@ export function checkPdfPassword(password) {
 
 /**
  * Wires the two fields of templates/portal/fields.html.
- * @param {{t: (name: string, values?: Object) => string, loginName: () => string, current?: () => string, forPdf?: () => boolean, common?: ReadonlySet<string>}} options
+ * @param {{t: (name: string, values?: Object) => string, loginName: () => string, current?: () => string, forPdf?: () => boolean, common?: {has: (password: string) => boolean}}} options
  *   loginName: as typed; current: the password that is to be replaced; forPdf: whether the PDF rules hold now
  * @returns {{check: () => boolean, refuse: (code: string) => void, update: () => void}} check marks the fields and says whether both are right
  */
@@ -70,9 +70,10 @@ export function wireNewPassword({ t, loginName, current = () => "", forPdf = () 
   }
 
   first.addEventListener("input", update);
-  second.addEventListener("input", update);
-  second.addEventListener("change", () => {
-    markField("repeat-password", second.value && second.value !== first.value ? t("password.differ") : "");
+  // While typing and not when the field is left: a line that appears then moves the button from under the finger.
+  second.addEventListener("input", () => {
+    const differs = second.value.length >= first.value.length && second.value !== first.value;
+    markField("repeat-password", differs ? t("password.differ") : "");
   });
   return {
     update,

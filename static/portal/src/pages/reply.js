@@ -64,6 +64,13 @@ function showWriting() {
   find("write-intro").textContent = t("intro", { name, organisation, date: words.date(ticket.time) });
   showRecipients(name, organisation);
   const subject = ticket.subject ?? "";
+  if (uploads) {
+    // Unlocked for the second time: what was typed still stands there.
+    uploads.again();
+    showSection("write", t("title", { name }));
+    find("text").focus();
+    return;
+  }
   /** @type {HTMLInputElement} */ (find("subject")).value = /^(re|aw)\s*:/i.test(subject) ? subject : `Re: ${subject}`.trim();
   if (ticket.quote) {
     find("quote").textContent = ticket.quote;
@@ -72,7 +79,9 @@ function showWriting() {
   const files = (ticket.parts ?? []).filter((part) => part.role === "file");
   find("got").hidden = !files.length;
   find("got-files").replaceChildren(...files.map(showFile));
-  uploads = makeUploads({ ticket, words, t, limits: page.limits, fail: (fault) => showNote(find("write-problem"), explainError(fault, t)) });
+  // Only a plain "no" hides them: the engine refuses files anyway where the organisation takes none.
+  find("drop").hidden = ticket.files === false;
+  uploads = makeUploads({ getTicket: () => ticket, words, t, limits: ticket.limits ?? page.limits, fail: (fault) => showNote(find("write-problem"), explainError(fault, t)) });
   showSection("write", t("title", { name }));
 }
 
@@ -153,7 +162,13 @@ function explainSend(error) {
   const code = error?.code ?? "";
   if (code === "cards-behind") return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [t("send.cards")] });
   if (code === "empty") return void checkFields([["text", t("text.empty")]]);
-  if (["signed-out", "closed", "generation", "locked"].includes(code)) {
+  if (code === "signed-out") {
+    showSection("unlock", t("title", { name: person() }));
+    showNote(problem, { kind: "warn", head: t("away"), lines: [t("away.do")] });
+    find("password").focus();
+    return;
+  }
+  if (["closed", "generation", "locked"].includes(code)) {
     return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [t("send.closed"), reference] });
   }
   if (error?.name === "OfflineError") return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [t("send.failed.do")] });

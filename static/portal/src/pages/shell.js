@@ -173,7 +173,10 @@ export function wipeOnLeave(...ids) {
   addEventListener("pagehide", () => wipe(...ids));
 }
 
-/** Empties fields that held something secret. @param {...string} ids */
+/** Empties fields that held something secret, where they still are. @param {...string} ids */
 export function wipe(...ids) {
-  for (const id of ids) /** @type {HTMLInputElement} */ (find(id)).value = "";
+  for (const id of ids) {
+    const input = /** @type {HTMLInputElement|null} */ (document.getElementById(id));
+    if (input) input.value = "";
+  }
 }

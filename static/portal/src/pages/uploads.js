@@ -6,10 +6,10 @@ import { h } from "../app/dom.js";
 import { find } from "./shell.js";
 
 /**
- * @param {{ticket: import("../engine/reply.js").ReplyTicket, words: Object, t: (name: string, values?: Object) => string,
+ * @param {{getTicket: () => import("../engine/reply.js").ReplyTicket, words: Object, t: (name: string, values?: Object) => string,
  *   limits: {message: number, parts: number}, fail: (fault: *) => void}} options
  */
-export function makeUploads({ ticket, words, t, limits, fail }) {
+export function makeUploads({ getTicket, words, t, limits, fail }) {
   /** @type {{file: File, state: "waiting"|"sending"|"done"|"failed", done: number, stop: AbortController, i: number|null, row: HTMLElement}[]} */
   const files = [];
   const list = find("files");
@@ -44,29 +44,31 @@ export function makeUploads({ ticket, words, t, limits, fail }) {
     files.push(one);
     list.append(one.row);
     draw(one);
-    enqueue(one, (options) => ticket.attach(file, options));
+    enqueue(one, (options) => getTicket().attach(file, options));
   }
 
   /** One after another: each then has the whole line, and its progress means something. */
   function enqueue(one, store) {
+    const { signal } = one.stop;
     queue = queue.then(async () => {
-      if (one.stop.signal.aborted) return;
+      if (signal.aborted) return;
       one.state = "sending";
       draw(one);
       try {
         const stored = await store({
-          signal: one.stop.signal,
+          signal,
           onProgress: (done) => {
             one.done = done;
             draw(one);
           },
         });
-        one.i = stored?.i ?? one.i;
+        if (signal.aborted) return;
+        one.i = stored.i;
         one.state = "done";
       } catch (error) {
-        if (one.stop.signal.aborted) return;
+        if (signal.aborted) return;
         one.state = "failed";
-        one.i = /** @type {*} */ (ticket).attachments?.find((stored) => stored.name === one.file.name && stored.state === "failed")?.i ?? one.i;
+        one.i = getTicket().attachments.find((stored) => stored.name === one.file.name && stored.state === "failed")?.i ?? one.i;
         tell(one, error);
       }
       draw(one);
@@ -113,13 +115,13 @@ export function makeUploads({ ticket, words, t, limits, fail }) {
   function retry(one) {
     one.state = "waiting";
     draw(one);
-    enqueue(one, (options) => (one.i === null ? ticket.attach(one.file, options) : ticket.retry(one.i, options)));
+    enqueue(one, (options) => (one.i === null ? getTicket().attach(one.file, options) : getTicket().retry(one.i, options)));
   }
 
   function takeOut(one) {
     one.stop.abort();
-    const stored = one.i ?? /** @type {*} */ (ticket).attachments?.find((row) => row.name === one.file.name && row.state !== "done")?.i;
-    if (stored !== undefined && stored !== null) ticket.detach?.(stored);
+    const stored = one.i ?? getTicket().attachments.find((row) => row.name === one.file.name && row.state !== "done")?.i;
+    if (stored !== undefined) getTicket().detach(stored);
     const at = files.indexOf(one);
     files.splice(at, 1);
     one.row.remove();
@@ -148,5 +150,14 @@ export function makeUploads({ ticket, words, t, limits, fail }) {
     isBusy: () => files.some((one) => one.state === "waiting" || one.state === "sending"),
     hasFailed: () => files.some((one) => one.state === "failed"),
     settle: () => queue,
+    /** After the page was unlocked anew: what was stored belongs to the ticket before, so every file is stored again. */
+    again() {
+      for (const one of files) {
+        one.stop.abort();
+        Object.assign(one, { state: "waiting", done: 0, i: null, stop: new AbortController() });
+        draw(one);
+        enqueue(one, (options) => getTicket().attach(one.file, options));
+      }
+    },
   };
 }
