@@ -1,3 +1,3 @@
-from tests.contract.mailbox.world import clock, database_url, db, world
+from tests.contract.mailbox.world import cheap_passwords, clock, database_url, db, world
 
-__all__ = ["clock", "database_url", "db", "world"]
+__all__ = ["cheap_passwords", "clock", "database_url", "db", "world"]

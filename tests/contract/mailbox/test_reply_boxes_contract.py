@@ -59,7 +59,7 @@ def reply_box(world: World) -> Box:
 
 
 def open_page(world: World, box: Box, password: str) -> Browser:
-    return Browser.sign_in(PORTAL, box.id, world.portal[box.id].capsule, world.keys.cards, password)
+    return Browser.sign_in(PORTAL, box.id, world.portal[box.id].capsule, world.cards, password)
 
 
 def test_reply_page_opens_with_the_password_of_the_pdf(world: World) -> None:

@@ -197,7 +197,7 @@ def test_key_store_fault_leaves_nothing_behind(world: World, monkeypatch: pytest
         raise KeyStoreError("keyd is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.keys, "sign_manifest", fail)
+        patch.setattr(world.token, "sign_manifest", fail)
         message_id = world.send()
         world.work()
     assert world.copy(message_id).state is State.DECIDED

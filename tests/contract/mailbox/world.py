@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
@@ -53,11 +54,23 @@ from relay.store.repositories.mailbox_messages import get_box_message
 from relay.store.repositories.messages import get_key
 from relay.store.repositories.partners import find_partner
 from tests.contract.mailbox.browser import Browser, Listed
-from tests.contract.mailbox.organisation_keys import OrganisationKeys
 from tests.contract.spool.spool import Spool, make_spool
 from tests.contract.store.databases import SteppedClock, clock, database_url, db
 
-__all__ = ["ANNA", "MARIA", "OTTO", "PORTAL", "TENANT", "World", "clock", "database_url", "db", "make_world", "world"]
+__all__ = [
+    "ANNA",
+    "MARIA",
+    "OTTO",
+    "PORTAL",
+    "TENANT",
+    "World",
+    "cheap_passwords",
+    "clock",
+    "database_url",
+    "db",
+    "make_world",
+    "world",
+]
 
 TENANT = "default"
 PORTAL = "ENJHhdjed6rBfPOxg9HE-w"
@@ -84,7 +97,6 @@ class World:
     clock: SteppedClock
     spool: Spool
     token: SoftwareToken
-    keys: OrganisationKeys
     organisation: Organisation
     generations: Generations
     notices: Notices
@@ -97,9 +109,15 @@ class World:
 
     def new_card(self, *, escrow: bool = True) -> None:
         """Hold a ceremony."""
-        record = self.keys.create_card(CardRequest(PORTAL, "Example Bank", escrow=escrow), Actor("operator", "op"))
+        self.token.create_card(CardRequest(PORTAL, "Example Bank", escrow=escrow), Actor("operator", "op"))
         with self.db.transaction() as tx:
-            save_card(tx, TENANT, len(self.keys.cards), record.encode().decode())
+            for serial, record in enumerate(self.cards, start=1):
+                save_card(tx, TENANT, serial, record.encode().decode())
+
+    @property
+    def cards(self) -> list[CardRecord]:
+        """All cards, as the portal hands them out."""
+        return list(self.token.list_cards(PORTAL))
 
     def send(
         self, sender: str = MARIA, to: str = ANNA, subject: str = "Your contract", body: str = "Dear Anna,\n\nhello.\n"
@@ -223,14 +241,13 @@ class World:
     def sign_in(self, password: str, code: str = "", address: str = ANNA) -> Browser:
         """Sign in with what was typed. Raises MailboxDataError."""
         box = self.box(address)
-        cards: list[CardRecord] = self.keys.cards
-        return Browser.sign_in(PORTAL, box.login_name or "", self.portal[box.id].capsule, cards, password, code)
+        return Browser.sign_in(PORTAL, box.login_name or "", self.portal[box.id].capsule, self.cards, password, code)
 
     def choose_password(self, browser: Browser, password: str) -> Browser:
         """Choose a password and let the relay accept it."""
         capsule, _ = browser.choose_password(password, self.clock.now_ms())
         box_id = browser.opened.keys.box
-        new = Browser.sign_in(PORTAL, browser.who, capsule, self.keys.cards, password)
+        new = Browser.sign_in(PORTAL, browser.who, capsule, self.cards, password)
         row = self.generations.keep_browsers(new.opened.capsule, self.clock.now_ms())
         with self.db.transaction() as tx:
             before = get_box(tx, TENANT, box_id, lock=True)
@@ -268,7 +285,6 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
     organisation = shipped_organisation("bank.example", "Example Bank")
     brand = Brand("default", "Example Bank", contact="Telephone +49 30 1234\nwww.bank.example")
     organisation = replace(organisation, brands=BrandsDocument((brand,)))
-    keys = OrganisationKeys(clock)
 
     def hop_for(address: str) -> str:
         return "inside" if address.endswith("@bank.example") else "outside"
@@ -278,10 +294,10 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
     teller = SenderTeller(mailer)
     hold = HoldAction(db, WORKER, teller)
     notices = Notices(mailer, lambda: organisation, "https://portal.bank.example")
-    generations = Generations(keys, token, tenant=TENANT, portal=PORTAL)
+    generations = Generations(token, token, tenant=TENANT, portal=PORTAL)
 
     def sign(card: int, octets: bytes, subject: str) -> bytes:
-        return keys.sign_manifest(card, octets, Grant("protect", subject, str(WORKER)))
+        return token.sign_manifest(card, octets, Grant("protect", subject, str(WORKER)))
 
     pdf = PdfAction(
         db,
@@ -319,11 +335,17 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
         possible=frozenset(actions),
     )
     renewals = Renewals(db, generations, notices, tenant=TENANT, actor=LINK)
-    return World(db, clock, spool, token, keys, organisation, generations, notices, renewals, pipeline)
+    return World(db, clock, spool, token, organisation, generations, notices, renewals, pipeline)
 
 
 @pytest.fixture
-def world(db: Database, clock: SteppedClock, tmp_path: Path) -> Iterator[World]:
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id with 64 MiB is proved by the vectors; here a password is stretched at every step."""
+    monkeypatch.setattr(sys.modules["relay.core.wire.sealed.stretch"], "_PARAMETERS", {1: (64, 1), 2: (64, 1)})
+
+
+@pytest.fixture
+def world(db: Database, clock: SteppedClock, tmp_path: Path, cheap_passwords: None) -> Iterator[World]:
     made = make_world(db, clock, tmp_path)
     made.new_card()
     yield made
