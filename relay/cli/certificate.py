@@ -1,4 +1,5 @@
-"""A self-signed certificate for a new installation, so that STARTTLS and logins work before the real one is there."""
+"""Self-signed certificates: for STARTTLS and logins before the real one is there, and for the link to the portal, where
+each side knows the other's certificate and no authority counts."""
 
 from __future__ import annotations
 
@@ -16,8 +17,10 @@ from relay.keystore.files import make_directory, write_atomically
 _DAYS = 825
 
 
-def write_self_signed(directory: Path, hostname: str, clock: Clock) -> tuple[Path, Path]:
-    """Write `fullchain.pem` and `privkey.pem` for the host name; return both paths. Raises KeyStoreError."""
+def write_self_signed(
+    directory: Path, hostname: str, clock: Clock, names: tuple[str, str] = ("fullchain.pem", "privkey.pem")
+) -> tuple[Path, Path]:
+    """Write certificate and private key for the host name; return both paths. Raises KeyStoreError."""
     make_directory(directory)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
@@ -34,7 +37,7 @@ def write_self_signed(directory: Path, hostname: str, clock: Clock) -> tuple[Pat
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    chain, private = directory / "fullchain.pem", directory / "privkey.pem"
+    chain, private = directory / names[0], directory / names[1]
     write_atomically(chain, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     octets = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

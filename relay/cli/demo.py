@@ -13,10 +13,17 @@ def add(nouns: Any) -> None:
     demo.add_argument("--base-port", type=int, default=8025, help="first of eight ports (8025)")
     demo.add_argument("--no-sample", action="store_true", help="do not send the sample mail")
     demo.add_argument("--database", metavar="URL", help="postgresql://user@host/name instead of SQLite (first start)")
+    demo.add_argument("--no-portal", action="store_true", help="no portal (said at the first start): PDF for everybody")
     demo.set_defaults(run=_run)
 
 
 def _run(options: Any) -> int:
     from relay.demo.run import run_demo
 
-    return run_demo(options.state, options.base_port, send_sample=not options.no_sample, database_url=options.database)
+    return run_demo(
+        options.state,
+        options.base_port,
+        send_sample=not options.no_sample,
+        with_portal=not options.no_portal,
+        database_url=options.database,
+    )

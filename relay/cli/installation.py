@@ -10,15 +10,18 @@ from string import Template
 
 from relay.cli.certificate import write_self_signed
 from relay.cli.exits import EX_CANTCREAT, CommandError
+from relay.cli.portal import LINK_FILES, make_link_files
+from relay.cli.portal_keys import hold_ceremony
 from relay.core.clock import SystemClock
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event
+from relay.core.ports_mailbox import CardRequest
 from relay.core.resources import templates_folder
 from relay.keystore.pin import create_pin_file, read_pin_file
 from relay.keystore.software import SoftwareToken
 from relay.scheduler.jobs import EPOCH_BEGUN
 from relay.settings import Settings, load_settings
-from relay.store.base import Tx
+from relay.store.base import Database, Tx
 from relay.store.migrate import upgrade
 from relay.store.repositories.configuration import put_active
 from relay.store.repositories.tenants import ensure_tenant
@@ -39,14 +42,23 @@ clock_offset_file = "run/clock.offset"
 
 
 @dataclass(frozen=True, slots=True)
+class PortalChoices:
+    """A portal that stands already and is linked from the first start."""
+
+    portal_id: str
+    link_url: str
+    peer: Path
+    """The portal's certificate for the link, PEM; copied."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostChoices:
     """What the settings file is written from."""
 
     hostname: str
     health_port: int = 0
     portal_url: str | None = None
-    portal_link: tuple[tuple[str, str], ...] = ()
-    """Further keys of [portal] by name: id, link, link_certificate, link_key, link_peer, scanner."""
+    portal: PortalChoices | None = None
     self_signed: bool = False
     """Make a certificate of our own, for STARTTLS until the real one is there."""
     database_url: str | None = None
@@ -69,6 +81,8 @@ def create_installation(directory: Path, choices: HostChoices, organisation: Org
         _write_private(path, _settings_text(choices))
         if choices.self_signed:
             write_self_signed(directory / "tls", choices.hostname, SystemClock())
+        if choices.portal is not None:
+            make_link_files(directory / "link", choices.hostname, choices.portal.peer)
     except OSError as error:
         raise CommandError(f"{directory} cannot be written ({error.strerror})", EX_CANTCREAT) from error
     settings = load_settings(path)
@@ -79,19 +93,25 @@ def create_installation(directory: Path, choices: HostChoices, organisation: Org
     with SoftwareToken.create(
         settings.keys.directory, read_pin_file(settings.keys.pin_file), clock, settings.keys.public_file
     ) as token:
-        epoch = token.spool_public_key().epoch
-    upgrade(settings.database_url)
-    database = open_database(settings, "init")
-    try:
-        with database.transaction() as tx:
-            own = organisation.domains.domains[0]
-            name = organisation.brands.find(own.brand).organisation
-            ensure_tenant(tx, settings.host.tenant, name, actor)
-            put_documents(tx, settings.host.tenant, organisation, actor)
-            tx.append_event(Event(EPOCH_BEGUN, actor, settings.host.tenant, detail={"epoch": epoch}))
-    finally:
-        database.close()
+        upgrade(settings.database_url)
+        database = open_database(settings, "init")
+        try:
+            _fill(database, settings, organisation, actor, token.spool_public_key().epoch)
+            if choices.portal is not None:
+                request = CardRequest(choices.portal.portal_id, organisation.brands.find("default").organisation)
+                hold_ceremony(token, database, settings.host.tenant, request, actor)
+        finally:
+            database.close()
     return settings
+
+
+def _fill(database: Database, settings: Settings, organisation: Organisation, actor: Actor, epoch: str) -> None:
+    with database.transaction() as tx:
+        own = organisation.domains.domains[0]
+        name = organisation.brands.find(own.brand).organisation
+        ensure_tenant(tx, settings.host.tenant, name, actor)
+        put_documents(tx, settings.host.tenant, organisation, actor)
+        tx.append_event(Event(EPOCH_BEGUN, actor, settings.host.tenant, detail={"epoch": epoch}))
 
 
 def put_documents(tx: Tx, tenant: str, organisation: Organisation, actor: Actor) -> None:
@@ -110,7 +130,10 @@ def _settings_text(choices: HostChoices) -> str:
         )
     portal = NO_PORTAL
     if choices.portal_url:
-        lines = [("url", choices.portal_url), *choices.portal_link]
+        lines = [("url", choices.portal_url)]
+        if choices.portal is not None:
+            lines += [("id", choices.portal.portal_id), ("link", choices.portal.link_url)]
+            lines += [(name, f"link/{file}") for name, file in LINK_FILES]
         portal = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)
     text = template.substitute(
         hostname=choices.hostname,

@@ -22,7 +22,7 @@ from relay.cli import (
     partner,
     password,
     policy,
-    portal_keys,
+    portal,
     processes,
     queue,
 )
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         partner,
         password,
         login,
-        portal_keys,
+        portal,
         audit,
         backup,
     ):

@@ -26,10 +26,8 @@ CARD_CREATED = "card.created"
 CARD_PUBLISHED = "card.published"
 
 
-def add(nouns: Any) -> None:
-    """Add the commands."""
-    portal = nouns.add_parser("portal", help="the portal's cards: keys of the organisation in keyd")
-    things = portal.add_subparsers(metavar="THING", required=True)
+def add_card(things: Any) -> None:
+    """Add the commands below `letterlock portal`."""
     card = things.add_parser("card", help="make, list, rotate, distrust cards")
     verbs = card.add_subparsers(metavar="VERB", required=True)
     new = verbs.add_parser("new", help="the first card: root, sign, reply and escrow key")

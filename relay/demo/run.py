@@ -1,6 +1,6 @@
 """The demo: an installation of "Example Bank" on loopback, production's processes, and a catcher for what leaves.
 
-Ports from the base on: +0 SMTP from inside, +1 SMTP as from the Internet, +2 and +3 portal and link (to come), +4 page,
+Ports from the base on: +0 SMTP from inside, +1 SMTP as from the Internet, +2 portal (HTTPS), +3 its link, +4 page,
 +5 console (to come), +6 submission, +7 health. The hops to the catcher take free ports of their own.
 """
 
@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -22,10 +23,12 @@ from relay.cli.exits import EX_UNAVAILABLE, CommandError, complain
 from relay.cli.installation import SETTINGS_FILE, HostChoices, create_installation, put_documents
 from relay.core.documents.organisation import Organisation
 from relay.core.documents.sample import SamplePorts, sample_organisation
+from relay.core.documents.shipped import policy_with_portal
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Actor
 from relay.demo.catcher import serve_catcher
 from relay.demo.page import DemoLinks, create_app, make_page_server
+from relay.demo.portal import DemoPortal
 from relay.demo.samples import make_sample
 from relay.log import configure_logging
 from relay.process.health import HealthPage, gather_health
@@ -39,9 +42,11 @@ LOGIN_NAME, LOGIN_PASSWORD = "anna.keller", "demo-only-password"
 ANNA = "anna.keller@bank.example"
 
 
-def run_demo(state: Path, base_port: int, *, send_sample: bool, database_url: str | None = None) -> int:
+def run_demo(
+    state: Path, base_port: int, *, send_sample: bool, with_portal: bool = True, database_url: str | None = None
+) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code."""
-    from relay.cli.processes import INSIDE
+    from relay.cli.processes import inside_processes
 
     if not 1024 <= base_port <= 65528:
         raise CommandError("--base-port must be from 1024 to 65528")
@@ -51,17 +56,23 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool, database_url: st
         stack.enter_context(_lock(state))
         hops = {name: stack.enter_context(_listen(0)) for name in ("inside", "outside")}
         page_socket = stack.enter_context(_listen(base_port + 4))
-        for offset in (0, 1, 6, 7):
-            _check_free(base_port + offset)
         is_new = not (state / "inside" / SETTINGS_FILE).exists()
+        for offset in (0, 1, 2, 3, 6, 7):
+            _check_free(base_port + offset)
         hop_ports = {name: sock.getsockname()[1] for name, sock in hops.items()}
-        settings = _install(state, base_port, hop_ports, database_url)
+        is_linked = with_portal if is_new else (state / "portal").exists()
+        portal = DemoPortal(state / "portal", base_port) if is_linked else None
+        settings = _install(state, base_port, hop_ports, portal, database_url)
         log = stack.enter_context((state / "log.jsonl").open("a", encoding="utf-8"))
         configure_logging("demo", settings.log_level, log)
         stack.callback(_serve_catcher(state / "outbox", hops))
         stack.callback(_serve_page(state / "outbox", page_socket, base_port))
         command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
-        supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in INSIDE], error_log=log)
+        inside = inside_processes(settings)
+        specs = [ProcessSpec(name, (*command, name)) for name in inside]
+        if portal is not None:
+            specs.append(portal.spec())
+        supervisor = Supervisor(specs, error_log=log)
         _say("Starting ...")
         try:
             supervisor.start()
@@ -70,7 +81,7 @@ def run_demo(state: Path, base_port: int, *, send_sample: bool, database_url: st
             complain(f"{error.name} could not start: {last}")
             return error.exit_code or EX_UNAVAILABLE
         try:
-            health = HealthPage(HOST, base_port + 7, lambda: gather_health(settings.run_dir, INSIDE))
+            health = HealthPage(HOST, base_port + 7, lambda: gather_health(settings.run_dir, inside))
             stack.callback(health.close)
             if send_sample and is_new:
                 _say("Sending the sample mail ...")
@@ -130,7 +141,9 @@ def _taken(port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _install(state: Path, base_port: int, hop_ports: dict[str, int], database_url: str | None) -> Settings:
+def _install(
+    state: Path, base_port: int, hop_ports: dict[str, int], portal: DemoPortal | None, database_url: str | None
+) -> Settings:
     """Make the installation at the first start; later bring its ports up to date."""
     from relay.store.migrate import upgrade
     from relay.wiring import open_database
@@ -151,13 +164,21 @@ def _install(state: Path, base_port: int, hop_ports: dict[str, int], database_ur
         choices = HostChoices(
             "gateway.bank.example",
             portal_url=f"https://localhost:{base_port + 2}",
+            portal=portal.make(directory / "run" / "clock.offset") if portal else None,
             database_url=database_url,
             test_clock=True,
         )
+        if portal is not None:
+            organisation = replace(organisation, policy=policy_with_portal(organisation.policy))
         settings = create_installation(directory, choices, organisation, _ACTOR)
+        if portal is not None and settings.portal is not None and settings.portal.link is not None:
+            portal.pair(settings.portal.link.certificate)
         _add_login(settings)
         return settings
     settings = load_settings(directory / SETTINGS_FILE)
+    if portal is not None and settings.portal_url not in (None, portal.url):
+        portal.move(settings.path, int(str(settings.portal_url).rpartition(":")[2]))
+        settings = load_settings(settings.path)
     upgrade(settings.database_url)
     database = open_database(settings, "demo")
     try:
@@ -170,8 +191,6 @@ def _install(state: Path, base_port: int, hop_ports: dict[str, int], database_ur
 
 def _keep_changes(tx: object, settings: Settings, fresh: Organisation) -> Organisation:
     """Return the stored documents with only listeners and routes of this start: a user's policy stays."""
-    from dataclasses import replace
-
     from relay.organisation import load_organisation
     from relay.store.repositories.configuration import active_documents
 

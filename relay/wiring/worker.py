@@ -10,6 +10,7 @@ from pdfmail.passphrase import generate_password
 from pdfmail.template import TemplateCache
 from relay.actions.base import Action
 from relay.actions.clear import PassAction
+from relay.actions.command import CommandAction
 from relay.actions.pdf import PdfAction
 from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, RejectAction
 from relay.actions.returned import ReturnAction
@@ -22,6 +23,7 @@ from relay.protect.passwords import PairPasswords
 from relay.protect.pdf import PdfTools
 from relay.settings import Settings
 from relay.wiring import make_hop_for, make_mailer, open_database, open_keystore, possible_methods, process_actor
+from relay.wiring.mailboxes import make_reply_boxes, make_webmail_action
 
 
 @contextmanager
@@ -39,18 +41,31 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
     hold = HoldAction(database, actor, teller)
     temporary_dir = settings.state_dir / "tmp"
     temporary_dir.mkdir(parents=True, exist_ok=True)
+    portal = settings.portal if settings.portal is not None and settings.portal.link is not None else None
     with ConfinedRenderer() as renderer:
+        tools = PdfTools(renderer, TemplateCache(), temporary_dir, MailTexts())
         pdf = PdfAction(
             database,
             tenant=tenant,
             hostname=hostname,
             actor=actor,
             passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
-            tools=PdfTools(renderer, TemplateCache(), temporary_dir, MailTexts()),
+            tools=tools,
             teller=teller,
             hold=hold,
             hop_for=hop_for,
             portal_url=settings.portal_url,
+            replies=make_reply_boxes(
+                database,
+                keystore,
+                keystore,
+                tenant=tenant,
+                portal_id=portal.portal_id,
+                actor=actor,
+                temporary_dir=temporary_dir,
+            )
+            if portal is not None
+            else None,
         )
         actions: dict[Method, Action] = {
             Method.PASS: PassAction(database, tenant, actor, hop_for),
@@ -60,7 +75,23 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             Method.DISCARD: DiscardAction(database, actor),
             Method.FORWARD: ForwardAction(database, tenant, actor),
             Method.RETURN: ReturnAction(database, tenant, actor, mailer),
+            Method.COMMAND: CommandAction(database, tenant, actor, mailer),
         }
+        if portal is not None:
+            actions[Method.WEBMAIL] = make_webmail_action(
+                database,
+                keystore,
+                keystore,
+                tenant=tenant,
+                portal_id=portal.portal_id,
+                portal_url=portal.url,
+                actor=actor,
+                mailer=mailer,
+                organisation=organisation,
+                hold=hold,
+                pdf=pdf,
+                pdf_tools=tools,
+            )
         try:
             yield Pipeline(
                 database,

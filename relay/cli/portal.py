@@ -1,0 +1,91 @@
+"""`letterlock portal`: pairing the inside with the portal's host, checking the link, the portal's cards.
+
+Pairing writes files beside the settings and shows the lines to put into them; it changes no settings file itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from relay.cli import portal_keys
+from relay.cli.exits import EX_CANTCREAT, EX_NOINPUT, EX_UNAVAILABLE, CommandError
+from relay.cli.options import read_settings
+
+LINK_FILES = (("link_certificate", "inside.pem"), ("link_key", "inside.key"), ("link_peer", "portal.pem"))
+"""Keys of [portal] and the files below `link/`."""
+
+
+def add(nouns: Any) -> None:
+    """Add the commands."""
+    portal = nouns.add_parser("portal", help="the portal in the DMZ: pairing, the link, cards")
+    things = portal.add_subparsers(metavar="THING", required=True)
+    pair = things.add_parser("pair", help="make our certificate for the link and show the settings' lines")
+    pair.add_argument("--url", required=True, help="the portal's public address, https://portal.bank.example")
+    pair.add_argument("--id", required=True, dest="portal_id", help="the 22 characters that letterlock-portal shows")
+    pair.add_argument("--link", required=True, help="the link listener, https://dmz-host:8443")
+    pair.add_argument("--peer", required=True, type=Path, metavar="PEM", help="the portal's link certificate")
+    pair.set_defaults(run=run_pair)
+    check = things.add_parser("check", help="ask the portal through the link, once")
+    check.set_defaults(run=run_check)
+    portal_keys.add_card(things)
+
+
+def make_link_files(directory: Path, hostname: str, peer: Path) -> None:
+    """Write our key and certificate for the link and a copy of the portal's. Raises CommandError, KeyStoreError."""
+    from relay.cli.certificate import write_self_signed
+    from relay.core.clock import SystemClock
+    from relay.keystore.files import write_atomically
+
+    names = dict(LINK_FILES)
+    if (directory / names["link_key"]).exists():
+        raise CommandError(f"{directory} holds a key already, which is not overwritten", EX_CANTCREAT)
+    try:
+        octets = peer.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{peer} cannot be read ({error.strerror})", EX_NOINPUT) from error
+    if b"-----BEGIN CERTIFICATE-----" not in octets or b"PRIVATE KEY" in octets:
+        raise CommandError(f"{peer} is no certificate. Copy link/portal.pem from the portal's host", EX_NOINPUT)
+    write_self_signed(directory, hostname, SystemClock(), (names["link_certificate"], names["link_key"]))
+    write_atomically(directory / names["link_peer"], octets, 0o644)
+
+
+def run_pair(options: argparse.Namespace) -> int:
+    """Make the files and say what is left to do."""
+    settings = read_settings(options)
+    folder = settings.path.parent / "link"
+    make_link_files(folder, settings.host.hostname, options.peer)
+    lines = [("url", options.url.rstrip("/")), ("id", options.portal_id), ("link", options.link.rstrip("/"))]
+    lines += [(name, f"link/{file}") for name, file in LINK_FILES]
+    section = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)
+    sys.stdout.write(
+        f"Written: {folder}\n\nPut this into {settings.path}:\n\n[portal]\n{section}\n\n"
+        f"Then, in this order:\n"
+        f"  on the portal's host   letterlock-portal pair {dict(LINK_FILES)['link_certificate']}   (copy it there)\n"
+        f"  here, with keyd up     letterlock portal card new\n"
+        f"  here                   restart all processes, letterlock portal check\n"
+        f'  when it is good        let the policy\'s methods end in "webmail": letterlock org put policy\n'
+    )
+    return 0
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Connect, ask for the mark, say how it went; 69 when the portal cannot be used."""
+    from relay.core.errors import LetterlockError
+    from relay.link.client import PortalLink
+    from relay.wiring.link import make_link_settings
+
+    settings = read_settings(options)
+    link = PortalLink(make_link_settings(settings))
+    try:
+        mark = link.get_mark()
+    except LetterlockError as error:
+        raise CommandError(f"the portal cannot be used: {error}", EX_UNAVAILABLE) from error
+    finally:
+        link.close()
+    seen = f"our last mark there is number {mark.number}" if mark.number else "it has no mark of ours yet"
+    sys.stdout.write(f"The link is good; {seen}.\n")
+    return 0
