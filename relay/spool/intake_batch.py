@@ -21,6 +21,7 @@ from relay.store.repositories.variants import ORIGINAL
 
 AHEAD_LEASE_MS = 40 * SECOND
 """Chunks written ahead by a process that died are orphans after this; a living one extends it every 10 s."""
+_SMALL_CHUNK = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,16 @@ def write_batch(tx: Tx, items: Sequence[IntakeItem]) -> Sequence[None]:
             _extend(tx, item.message_ids)
         elif item.is_ahead:
             _end_ahead(tx, item.message.id)
-    tx.run_many(INSERT_CHUNK, [row for item in items if isinstance(item, Ahead | Arrival) for row in item.chunks])
+    _insert_chunks(tx, [row for item in items if isinstance(item, Ahead | Arrival) for row in item.chunks])
     if arrivals:
         _write_arrivals(tx, arrivals)
     return [None] * len(items)
+
+
+def _insert_chunks(tx: Tx, rows: Sequence[ChunkRow]) -> None:
+    # The driver copies what it inserts in one step.
+    tx.insert_many(INSERT_CHUNK, [row for row in rows if len(row[4]) <= _SMALL_CHUNK])
+    tx.run_many(INSERT_CHUNK, [row for row in rows if len(row[4]) > _SMALL_CHUNK])
 
 
 def _begin_or_extend(tx: Tx, ahead: Ahead) -> None:
@@ -113,7 +120,7 @@ def _write_arrivals(tx: Tx, arrivals: Sequence[Arrival]) -> None:
     now = tx.now_ms()
     messages = [arrival.message for arrival in arrivals]
     insert_messages(tx, messages, [arrival.key for arrival in arrivals], received_at=now)
-    tx.run_many(
+    tx.insert_many(
         INSERT_COPY,
         [
             new_copy_row(message.id, message.tenant, recipient, now, copy_id=new_arrival_id())

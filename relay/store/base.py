@@ -11,6 +11,8 @@ foreign keys or on a network file system; PostgreSQL with synchronous_commit off
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -32,6 +34,7 @@ WRITING_PATIENCE = 3.0
 """Seconds. Whoever waits for a commit is answered within 5 (fault row 9)."""
 READING_PATIENCE = 30.0
 _VACUUM_STEP = 200
+_MOST_ROWS = 64
 EventDetail: TypeAlias = str | int | bool | list[str] | None
 
 
@@ -90,6 +93,25 @@ class Tx:
             cursor = self._driver_cursor()
             cursor.executemany(self._spell(sql), rows)
             return int(cursor.rowcount)
+
+    def insert_many(self, sql: str, rows: Sequence[Row]) -> int:
+        """Insert rows with a statement of `insert_sql`; return the number of rows inserted. For rows of a few kB.
+
+        On SQLite many rows go in one step: the driver gives the interpreter away at each, and a busy event loop takes
+        its time to give it back while the writers' lock is held.
+        """
+        if self.is_postgresql or len(rows) < 2:
+            return self.run_many(sql, rows)
+        count, start = 0, 0
+        with self.guarded():
+            cursor = self._driver_cursor()
+            while start < len(rows):
+                # Powers of two, so that a few prepared statements serve all lengths.
+                step = min(1 << (len(rows) - start).bit_length() - 1, _MOST_ROWS)
+                cursor.execute(_widen_insert(sql, step), [*itertools.chain.from_iterable(rows[start : start + step])])
+                count += cursor.rowcount
+                start += step
+        return count
 
     def fetch_all(self, sql: str, parameters: Row = ()) -> list[tuple[Any, ...]]:
         """Run one query at the driver's level and return all rows."""
@@ -168,6 +190,14 @@ def insert_sql(table: str, columns: Sequence[str], *, ignore_conflicts: bool = F
     """Return an INSERT with `?` for each column."""
     ending = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}){ending}"  # noqa: S608
+
+
+@functools.lru_cache(maxsize=256)
+def _widen_insert(sql: str, rows: int) -> str:
+    """Return an INSERT of `insert_sql` for so many rows at once."""
+    head, word, rest = sql.partition(" VALUES ")
+    values, end, ending = rest.partition(")")
+    return head + word + ", ".join([values + end] * rows) + ending
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ def flush_events(tx: Tx, head: ChainHead, events: Sequence[tuple[int, Event]]) -
         rows, seq, digest = _link(head, events)
         # The first row alone decides: once it is in, nobody else can take the numbers behind it.
         if tx.run(_INSERT + " ON CONFLICT DO NOTHING", rows[0]) == 1:
-            tx.run_many(_INSERT, rows[1:])
+            tx.insert_many(_INSERT, rows[1:])
             return seq, digest
         head.load(tx)
     raise ConflictError(f"chain {head.chain}: another process writes under the same name")

@@ -29,16 +29,15 @@ def bench_intake() -> None:
         peers.postfix_queue(peers.QUEUE) as queueing,
         peers.postfix_queue(peers.HOLD) as holding,
     ):
-        for port in (ours, queueing, holding):
-            peers.pour_mail(port, 500, 50, 10_000)
+        peers.pour_mail(ours, 500, 50, 10_000)
+        queueing.pour(500)
+        holding.pour(500)
         rounds: list[tuple[float, float, float]] = []
         for _ in range(3):
             used = peers.cpu_seconds(process)
             our_rate = peers.pour_mail(ours, _OURS, 50, 10_000)
             used = peers.cpu_seconds(process) - used
-            rounds.append(
-                (our_rate, peers.pour_mail(queueing, 2000, 50, 10_000), peers.pour_mail(holding, 2000, 50, 10_000))
-            )
+            rounds.append((our_rate, queueing.pour(2000), holding.pour(2000)))
             say(
                 f"  intake 10 kB, 50 connections: {our_rate:7.0f}/s, {1000 * used / _OURS:.2f} ms CPU each"
                 f"   Postfix queues {rounds[-1][1]:6.0f}/s, holds {rounds[-1][2]:6.0f}/s"

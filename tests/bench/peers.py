@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,9 +75,24 @@ def await_port(port: int, seconds: float = 40) -> None:
     raise RuntimeError(f"nothing listens on port {port}")
 
 
+@dataclass(frozen=True, slots=True)
+class Postfix:
+    """A running Postfix."""
+
+    port: int
+    queue: Path
+
+    def pour(self, messages: int) -> float:
+        """Pour 10 kB mails in at 50 connections; return the rate once its queue manager is at rest again."""
+        rate = pour_mail(self.port, messages, 50, 10_000)
+        while any(path.is_file() for name in ("incoming", "active") for path in (self.queue / name).rglob("*")):
+            time.sleep(0.2)
+        return rate
+
+
 @contextmanager
-def postfix_queue(variant: str) -> Iterator[int]:
-    """Run a Postfix that accepts and keeps mail, as `HOLD` or `QUEUE` say; yield its port."""
+def postfix_queue(variant: str) -> Iterator[Postfix]:
+    """Run a Postfix that accepts and keeps mail, as `HOLD` or `QUEUE` say."""
     folder = Path(tempfile.mkdtemp(prefix="ll-bench-postfix-"))
     folder.chmod(0o755)
     config, queue, data, port = folder / "etc", folder / "queue", folder / "data", free_port()
@@ -90,7 +106,7 @@ def postfix_queue(variant: str) -> Iterator[int]:
     subprocess.run(["/usr/sbin/postfix", "-c", config, "start"], check=True, capture_output=True)
     try:
         await_port(port)
-        yield port
+        yield Postfix(port, queue)
     finally:
         subprocess.run(["/usr/sbin/postfix", "-c", config, "stop"], check=False, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,11 +133,11 @@ def smtpd_alone() -> Iterator[tuple[int, int]]:
     settings = create_installation(
         folder / "inside", HostChoices("gateway.bank.example"), organisation, Actor("operator", "bench")
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "smtpd"],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "log").open("wb") as log:
+        # A file, as the peers have one.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "smtpd"], cwd=ROOT, stderr=log
+        )
     try:
         await_port(port)
         yield port, process.pid
@@ -139,9 +155,12 @@ def cpu_seconds(pid: int) -> float:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(stat.parent.name) == pid or int(fields[1]) == pid:
-            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return used
+        # proc(5): own user and system time; of the process itself also those of its ended children.
+        if int(stat.parent.name) == pid:
+            used += sum(int(field) for field in fields[11:15])
+        elif int(fields[1]) == pid:
+            used += sum(int(field) for field in fields[11:13])
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def pour_mail(port: int, messages: int, connections: int, octets: int) -> float:

@@ -98,8 +98,8 @@ def insert_messages(
     tx: Tx, messages: Sequence[StoredMessage], keys: Sequence[WrappedMailKey], *, received_at: int | None = None
 ) -> None:
     """Insert messages with their keys, pairwise; `received_at`, if given, is the time of all."""
-    tx.run_many(INSERT_MESSAGE, [message_row(message, received_at) for message in messages])
-    tx.run_many(INSERT_KEY, [key_row(m.id, m.tenant, key) for m, key in zip(messages, keys, strict=True)])
+    tx.insert_many(INSERT_MESSAGE, [message_row(message, received_at) for message in messages])
+    tx.insert_many(INSERT_KEY, [key_row(m.id, m.tenant, key) for m, key in zip(messages, keys, strict=True)])
 
 
 def fetch_messages(tx: Tx, message_ids: Iterable[str]) -> dict[str, StoredMessage]:

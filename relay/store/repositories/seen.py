@@ -32,5 +32,5 @@ def note_seen(tx: Tx, tenant: str, entries: Sequence[tuple[str, str]]) -> dict[s
         )
         earlier.update((row[0], row[1]) for row in rows)
     # Sorted, so that two nodes which insert the same rows wait for each other and do not deadlock.
-    tx.run_many(_INSERT, [(tenant, digest, message_id, now) for digest, message_id in sorted(entries)])
+    tx.insert_many(_INSERT, [(tenant, digest, message_id, now) for digest, message_id in sorted(entries)])
     return earlier

@@ -189,3 +189,18 @@ def test_an_error_in_the_block_rolls_everything_back(db: Database) -> None:
     with pytest.raises(ZeroDivisionError), db.transaction() as tx:
         assert tx.run(INSERT, ["a"]) / 0
     assert _names(db) == set()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 63, 64, 65, 200])
+def test_many_rows_go_in_together_and_are_counted(db: Database, rows: int) -> None:
+    names = [f"t{number:03}" for number in range(rows)]
+    with db.transaction() as tx:
+        assert tx.insert_many(INSERT, [[name] for name in names]) == rows
+        assert tx.insert_many(INSERT + " ON CONFLICT DO NOTHING", [[name] for name in [*names, "new"]]) == 1
+    assert _names(db) == {*names, "new"}
+
+
+def test_of_many_rows_a_bad_one_takes_the_others_with_it(db: Database) -> None:
+    with pytest.raises(ConflictError), db.transaction() as tx:
+        tx.insert_many(INSERT, [["a"], ["b"], ["c"], ["b"], ["d"]])
+    assert _names(db) == set()
