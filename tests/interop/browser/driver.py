@@ -58,15 +58,16 @@ class Browser:
         self.downloads.mkdir()
         self._next = 0
         self._answers: Queue[dict[str, Any] | None] = Queue()
-        self._process = subprocess.Popen(
-            [str(NODE), str(Path(__file__).with_name("driver.mjs"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(folder / "driver.log").open("wb"),
-            cwd=ROOT,
-            env={**os.environ, "HOME": str(folder), "MOZ_HEADLESS": "1"},
-            start_new_session=True,
-        )
+        with (folder / "driver.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(NODE), str(Path(__file__).with_name("driver.mjs"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, "HOME": str(folder), "MOZ_HEADLESS": "1"},
+                start_new_session=True,
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.version: str = self.ask(

@@ -44,6 +44,14 @@ def _has_surrogate(untrusted_text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in untrusted_text)
 
 
+def _check_direction(domain: str) -> None:
+    """Hold every label to the rule once one of them runs from right to left (RFC 5893 2), as browsers do."""
+    labels = [idna.ulabel(label) for label in domain.removesuffix(".").split(".")]
+    if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for label in labels for character in label):
+        for label in labels:
+            idna.check_bidi(label, check_ltr=True)
+
+
 def normalise_login_name(untrusted_typed: str) -> str:
     """Return the login name. Raises LoginNameError."""
     typed = unicodedata.normalize("NFC", _EDGES.sub("", untrusted_typed))
@@ -53,6 +61,7 @@ def normalise_login_name(untrusted_typed: str) -> str:
     if not domain.isascii():
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
+            _check_direction(domain)
         except (idna.IDNAError, UnicodeError) as error:
             raise LoginNameError from error
         # A browser reads such a host as an IPv4 address and writes it otherwise (URL Standard, "ends in a number").

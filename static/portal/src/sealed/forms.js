@@ -17,7 +17,7 @@ function lowerAscii(text) {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-/** @param {string} text */
+/** Half of a surrogate pair? Asked before normalising: Firefox then writes U+FFFD for it. @param {string} text */
 function hasSurrogate(text) {
   return /[\ud800-\udfff]/u.test(text);
 }
@@ -28,7 +28,7 @@ export function normaliseLoginName(typed) {
   const at = text.lastIndexOf("@");
   const local = text.slice(0, Math.max(at, 0));
   let domain = text.slice(at + 1);
-  if (!local || !domain || hasSurrogate(text)) throw new InputError("name");
+  if (!local || !domain || hasSurrogate(typed)) throw new InputError("name");
   if (/[^\u0000-\u007f]/.test(domain)) {
     if (NO_DOMAIN.test(domain)) throw new InputError("name");
     try {
@@ -59,7 +59,7 @@ export function readSecret(form, typed, code = "") {
   else if (form === "b32") secret = readCrockford(typed, REPLY_LENGTH);
   else if (form === "digits") secret = typed.replace(/[^0-9]+/g, "");
   else if (form === "words") secret = typed.replace(GAPS, "-").replace(/^-+|-+$/g, "").toLowerCase();
-  if (!secret || hasSurrogate(secret)) throw new InputError("secret");
+  if (!secret || hasSurrogate(secret) || (form === "own" && hasSurrogate(typed))) throw new InputError("secret");
   if (code.replace(GAPS, "")) {
     const read = readCrockford(code, FIRST_LENGTH);
     if (read === null) throw new InputError("code");
@@ -78,7 +78,7 @@ export function checkOwnPassword(typed, loginName, common = new Set()) {
   const length = [...text].length;
   if (length < MIN_PASSWORD) return "short";
   if (length > MAX_PASSWORD) return "long";
-  if (readCrockford(typed, FIRST_LENGTH) !== null || hasSurrogate(text)) return "form";
+  if (readCrockford(typed, FIRST_LENGTH) !== null || hasSurrogate(typed)) return "form";
   const folded = lowerAscii(text);
   if (folded === loginName) return "name";
   return common.has(folded) ? "common" : null;
