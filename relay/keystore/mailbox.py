@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,19 +37,17 @@ from relay.core.wire.sealed import (
     format_time,
     is_id,
     make_capsule,
-    make_card,
     open_with_seed,
     parse_time,
     read_capsule,
-    sign_card,
 )
 from relay.core.wire.sealed.capsule import SUITES, escrow_info
-from relay.core.wire.sealed.card import MAX_SIGNATURES
 from relay.core.wire.sealed.forms import FORMS
 from relay.core.wire.sealed.jsontext import Fields
 from relay.core.wire.sealed.seed import SEED_LENGTH, SeedKeys
-from relay.core.wire.sealed.signing import SIGN_CARD, SIGN_DOWN, sign_es256
-from relay.keystore.mailbox_folder import CARD_KEYS, ESCROW, REPLY, ROOT, SIGN, Open, PortalFolder, Seal, list_portals
+from relay.core.wire.sealed.signing import SIGN_DOWN, sign_es256
+from relay.keystore.mailbox_ceremony import hold_ceremony, load_signer
+from relay.keystore.mailbox_folder import CARD_KEYS, ESCROW, REPLY, SIGN, Open, PortalFolder, Seal, list_portals
 
 MAX_KEPT = 400 * 1024
 """Octets of earlier generations that are looked at for a new one; one frame of keyd holds them."""
@@ -129,7 +127,7 @@ class MailboxToken:
             folder,
             tuple(records.values()),
             cards,
-            _signer(folder.read_key(SIGN, newest)),
+            load_signer(folder.read_key(SIGN, newest)),
             {serial: Opener(SUITE_P256, folder.read_key(REPLY, serial)) for serial in folder.numbers(REPLY)},
             {serial: Opener(SUITE_P256, folder.read_key(ESCROW, serial)) for serial in folder.numbers(ESCROW)},
         )
@@ -159,38 +157,13 @@ class MailboxToken:
             folder = self._folder(request.portal)
             folder.make()
             before = self._read(request.portal, folder)
-            _destroy_stray_roots(folder, before)
-            serial = max(before.newest.serial if before else 0, request.after) + 1
-            root = _choose_root(folder, before, is_new=request.new_root)
-            public = {kind: folder.add_key(kind, serial) for kind in CARD_KEYS if kind != ESCROW or request.escrow}
-            octets = make_card(
-                portal=request.portal,
-                serial=serial,
-                org=request.org,
-                root=root,
-                sign=public[SIGN],
-                reply=public[REPLY],
-                escrow=public.get(ESCROW),
-                distrust=_distrusted(before, request),
-                time=format_time(self._clock.now_ms()),
-            )
-            roots = _read_roots(folder)
-            if request.drop_roots:
-                roots = [pair for pair in roots if pair[0] == root]
-            if before is not None and (request.new_root or request.drop_roots):
-                # An additional signature does no harm when what follows is cut off.
-                for card in before.cards:
-                    folder.write_card(card.serial, sign_card(card.octets, roots))
-            record = sign_card(octets, roots)
-            folder.write_card(serial, record)
-            if request.drop_roots:
-                for number in folder.numbers(ROOT):
-                    if _signer_public(folder.read_key(ROOT, number)) != root:
-                        folder.destroy_key(ROOT, number)
-            made = self._read(request.portal, folder)
-            assert made is not None
-            self._portals = {**self._portals, request.portal: made}
-            return record
+            try:
+                return hold_ceremony(folder, before.cards if before else (), request, self._clock.now_ms())
+            finally:
+                # Behind one that was cut off, too: what the disk says counts.
+                made = self._read(request.portal, folder)
+                if made is not None:
+                    self._portals = {**self._portals, request.portal: made}
 
     def list_cards(self, portal: str) -> tuple[CardRecord, ...]:
         """Return all cards of a portal, oldest first."""
@@ -323,51 +296,6 @@ def _check_card(portal: str, serial: int, record: CardRecord) -> Card:
     except MailboxDataError as error:
         raise KeyStoreError(f"card {serial} of portal {portal} is damaged") from error
     return card
-
-
-def _signer(private: bytes) -> ec.EllipticCurvePrivateKey:
-    return ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1())
-
-
-def _signer_public(private: bytes) -> bytes:
-    return Opener(SUITE_P256, private).public_octets()
-
-
-def _destroy_stray_roots(folder: PortalFolder, before: _Portal | None) -> None:
-    """Destroy roots that a ceremony made which never reached its card."""
-    named = {card.root for card in before.cards} if before is not None else set()
-    for number in folder.numbers(ROOT):
-        if _signer_public(folder.read_key(ROOT, number)) not in named:
-            folder.destroy_key(ROOT, number)
-
-
-def _choose_root(folder: PortalFolder, before: _Portal | None, *, is_new: bool) -> bytes:
-    """Return the public root that the new card names, made now if need be."""
-    numbers = folder.numbers(ROOT)
-    if before is not None and not is_new:
-        return before.newest.root
-    if len(numbers) >= MAX_SIGNATURES:
-        raise KeyStoreError("the portal has too many roots. Drop the old ones first")
-    return folder.add_key(ROOT, max(numbers, default=0) + 1)
-
-
-def _read_roots(folder: PortalFolder) -> list[tuple[bytes, Callable[[bytes], bytes]]]:
-    roots: list[tuple[bytes, Callable[[bytes], bytes]]] = []
-    for number in folder.numbers(ROOT):
-        private = _signer(folder.read_key(ROOT, number))
-
-        def sign(octets: bytes, private: ec.EllipticCurvePrivateKey = private) -> bytes:
-            return sign_es256(private, SIGN_CARD, octets)
-
-        roots.append((_signer_public(folder.read_key(ROOT, number)), sign))
-    return roots
-
-
-def _distrusted(before: _Portal | None, request: CardRequest) -> tuple[int, ...]:
-    known = {card.serial for card in before.cards} if before else set()
-    if unknown := set(request.distrust) - known:
-        raise MailboxDataError("card", f"no card has serial {min(unknown)}")
-    return tuple(sorted({*request.distrust, *(before.newest.distrust if before else ())}))
 
 
 def _check_order(order: CapsuleOrder) -> None:

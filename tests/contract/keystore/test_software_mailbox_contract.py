@@ -182,6 +182,39 @@ def test_a_ceremony_cut_off_anywhere_is_done_or_not_done(
     token.close()
 
 
+@pytest.mark.parametrize("step", ["write_card", "destroy_key"])
+def test_dropping_roots_cut_off_anywhere_leaves_cards_that_the_newest_root_signed(
+    token: SoftwareToken, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    real = getattr(PortalFolder, step)
+    drop = replace(REQUEST, new_root=True, drop_roots=True)
+    is_done = False
+    for calls in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55):
+        left = [calls]
+
+        def cut(self: PortalFolder, *arguments: object, left: list[int] = left) -> object:
+            if not left[0]:
+                raise KeyStoreError("power cut")
+            left[0] -= 1
+            return real(self, *arguments)
+
+        monkeypatch.setattr(PortalFolder, step, cut)
+        try:
+            token.create_card(drop, ADMIN)
+            is_done = True
+        except KeyStoreError:
+            pass
+        monkeypatch.undo()
+        token = reopen(token, tmp_path, clock)
+        assert trust(Keys(token, token, token), PORTAL).newest.serial == len(token.list_cards(PORTAL))
+        if is_done:
+            break
+    assert is_done
+    assert {len(record.sigs) for record in token.list_cards(PORTAL)} == {1}
+    assert len([name for name in names(tmp_path) if name.startswith("root")]) == 1
+    token.close()
+
+
 def test_roots_do_not_grow_without_end(token: SoftwareToken) -> None:
     for _ in range(7):
         token.create_card(replace(REQUEST, new_root=True), ADMIN)

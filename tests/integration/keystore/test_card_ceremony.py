@@ -23,7 +23,7 @@ from relay.keystore.daemon import Keyd
 from relay.keystore.grants import Role
 from relay.keystore.pin import read_pin_file
 from relay.keystore.software import SoftwareToken
-from relay.settings import Settings
+from relay.settings import Settings, load_settings
 from relay.store.repositories.mailbox_cards import list_cards
 from relay.wiring import open_database, open_keystore
 from relay.wiring.keyd import make_keyd_config
@@ -51,17 +51,21 @@ class Inside:
             return [tuple(row) for row in tx.fetch_all(PUSHES)]
 
 
-def install(folder: Path, **choices: object) -> Settings:
+def install(folder: Path, portal_url: str | None = None) -> Settings:
     organisation = shipped_organisation("bank.example", "Example Bank")
-    host = HostChoices("gateway.bank.example", **choices)  # type: ignore[arg-type]
-    return create_installation(folder, host, organisation, Actor("operator", "test"))
+    host = HostChoices("gateway.bank.example", portal_url=portal_url)
+    settings = create_installation(folder, host, organisation, Actor("operator", "test"))
+    if portal_url is not None:
+        text = settings.path.read_text()
+        assert "\n[portal]\n" in text
+        settings.path.write_text(text.replace("\n[portal]\n", f'\n[portal]\nid = "{PORTAL}"\n'))
+    return load_settings(settings.path)
 
 
 @pytest.fixture
 def inside() -> Iterator[Inside]:
     with short_directory() as base:
-        link = (("id", PORTAL),)
-        settings = install(base / "inside", portal_url="https://portal.bank.example", portal_link=link)
+        settings = install(base / "inside", "https://portal.bank.example")
         config = make_keyd_config(settings)
         pin = read_pin_file(config.pin_file)
         with SoftwareToken.load(config.token_dir, pin, SystemClock(), config.public_file) as token:
