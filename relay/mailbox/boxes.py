@@ -72,7 +72,7 @@ class Boxes:
             kept = generation_rows.generations_of(tx, self._tenant, box.id) if box else []
             senders = senders_of_box(tx, self._tenant, box.id) if box else frozenset()
         if card is None:
-            raise MailboxNotReadyError("there is no card yet; run: letterlock portal-keys create")
+            raise MailboxNotReadyError("there is no card yet; run: letterlock portal card new")
         if box is None:
             first = self._generations.make_first(new_id(), login_name, grant, now)
             box = self._new_box(sender, partner, login_name, language, first)
