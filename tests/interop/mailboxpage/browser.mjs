@@ -3,7 +3,7 @@
  * with `run({ browser, page, url, input })` that throws on what is wrong and returns what Python checks further.
  * Nothing here waits by the clock alone, and nothing is evaluated by the page's own eval: the policy forbids it.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import puppeteer from "puppeteer-core";
@@ -11,11 +11,20 @@ import puppeteer from "puppeteer-core";
 export const ROOT = path.resolve(import.meta.dirname, "../../..");
 const FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage";
 
+const FIREFOX = (downloads) => ({
+  "browser.download.folderList": 2,
+  "browser.download.dir": downloads,
+  // Else a saved PDF opens in a tab in front of ours, which then hardly gets to draw.
+  "pdfjs.disabled": true,
+  "browser.helperApps.neverAsk.saveToDisk": "application/pdf,application/zip,message/rfc822",
+});
+
 export async function launch(name) {
   const profile = mkdtempSync(path.join(tmpdir(), "mailboxpage-"));
   const downloads = path.join(profile, "downloads");
+  mkdirSync(downloads);
   const browser = name === "firefox"
-    ? await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, extraPrefsFirefox: { "remote.active-protocols": 1 } })
+    ? await puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, userDataDir: profile, extraPrefsFirefox: FIREFOX(downloads) })
     : await puppeteer.launch({ executablePath: "/usr/bin/chromium", args: FLAGS.split(" "), userDataDir: profile, downloadBehavior: { policy: "allow", downloadPath: downloads } });
   return {
     browser,

@@ -67,8 +67,7 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
     assert kinds.count(("damaged", samples.damaged.id)) == 1
     assert not any(kind == "read" and re == samples.damaged.id for kind, re in kinds)
     assert not state.session
-    if browser == "chromium":
-        _check_downloads({name: base64.b64decode(octets) for name, octets in result["downloads"].items()})
+    _check_downloads({name: base64.b64decode(octets) for name, octets in result["downloads"].items()})
 
 
 def _check_downloads(files: dict[str, bytes]) -> None:

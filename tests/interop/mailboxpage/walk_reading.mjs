@@ -47,12 +47,12 @@ export async function run({ page, input, downloads }) {
   await press(page, "Save as e-mail file");
   await press(page, "Download all as ZIP (410 kB)");
   const names = ["Contract.pdf", "Loan contract for signature.pdf", "Loan contract for signature.eml", "Loan contract for signature.zip"];
-  if (downloads && input.browser !== "firefox") {
-    result.downloads = await until(() => {
-      const found = readdirSync(downloads).filter((name) => !name.endsWith(".crdownload"));
-      return names.every((name) => found.includes(name)) && Object.fromEntries(found.map((name) => [name, readFileSync(`${downloads}/${name}`).toString("base64")]));
-    }, "the downloads");
-  }
+  result.downloads = await until(() => {
+    const found = readdirSync(downloads);
+    const whole = names.every((name) => found.includes(name)) && !found.some((name) => /\.(crdownload|part)$/.test(name));
+    return whole && Object.fromEntries(names.map((name) => [name, readFileSync(`${downloads}/${name}`).toString("base64")]));
+  }, "the downloads");
+  await page.bringToFront();
   await until(async () => (await page.$$("#read .save a[download]")).length === 4, "links to save again");
 
   // --- a conversation in plain text
