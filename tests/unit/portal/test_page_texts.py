@@ -52,6 +52,16 @@ def test_translations_have_the_same_places_and_speak_plainly() -> None:
         assert not re.search(r"\b(?:du|dein|deine|dich|dir|euch)\b", german, re.IGNORECASE), german
 
 
+def test_catalogues_do_not_contradict_each_other() -> None:
+    found: dict[str, set[str]] = {}
+    for path in TEMPLATES.glob("translations/*.de.po"):
+        with path.open("rb") as file:
+            for message in read_po(file, locale="de", abort_invalid=True):
+                if message.id:
+                    found.setdefault(str(message.id), set()).add(str(message.string))
+    assert {english: german for english, german in found.items() if len(german) > 1} == {}
+
+
 def test_a_text_without_a_translation_is_shown_in_english() -> None:
     texts = read_texts(TEMPLATES / "translations")
     assert texts["de"].translate("Nobody wrote this down") == "Nobody wrote this down"

@@ -1,4 +1,4 @@
-"""Each page in each language: well formed, nothing loaded from elsewhere, no inline script or style, no change of state."""
+"""Each page in each language: well formed, loads nothing from elsewhere, no inline script or style, changes nothing."""
 
 from __future__ import annotations
 
