@@ -19,6 +19,8 @@ from relay.message.words import clean_text
 
 _BLOCK = re.compile(r"\{(!?[a-z_]+) ([^{}]*)\}")
 _NAME = re.compile(r"\$([a-z_]+)")
+_LINK = '<p>LABEL: <a href="$portal_url" class="ll-link" style="color:#0e5a63">$portal_url</a></p>'
+"""The address goes in by its name and last, so that nothing in it is taken for a name."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Arial,sans-serif"
 _STYLES = {
@@ -30,12 +32,13 @@ _STYLES = {
     "<td>": "padding:8px 14px;vertical-align:top;word-break:break-word",
     '<td class="code">': "padding:8px 14px;vertical-align:top;font:600 18px Consolas,Menlo,monospace",
     '<strong class="plain">': "font-weight:600",
+    "<span>": "font-size:14px;font-weight:400;font-family:inherit;color:#52606d",
 }
-_CLASSES = {'<p class="quiet">': "ll-quiet", "<table>": "ll-tint"}
+_CLASSES = {'<p class="quiet">': "ll-quiet", "<span>": "ll-quiet", "<table>": "ll-tint"}
 _DARK = (
     "@media (prefers-color-scheme:dark){"
     ".ll-page{background:#0e1419!important}.ll-card{background:#151d24!important;color:#e7edf2!important}"
-    ".ll-quiet{color:#a5b1bd!important}.ll-tint{background:#12343a!important;color:#e7edf2!important}}"
+    ".ll-quiet{color:#a5b1bd!important}.ll-link{color:#6cc9cf!important}.ll-tint{background:#12343a!important;color:#e7edf2!important}}"
 )
 
 
@@ -54,10 +57,11 @@ class NoticePages:
         flat = {name: html.escape(" ".join(clean_text(value).split())) for name, value in values.items()}
         accent = brand.accent if _COLOUR.fullmatch(brand.accent) else "#0e5a63"
         on_accent = brand.on_accent if _COLOUR.fullmatch(brand.on_accent) else "#ffffff"
+        button = (accent, on_accent)
         chosen = list(dict.fromkeys(one if one in LANGUAGES else "en" for one in languages)) or ["en"]
         sections = [
-            f'<div lang="{language}">\n{_fill(self._find(language), flat, accent, on_accent)}</div>\n'
-            for language in chosen
+            f'<div lang="{language}">\n{_fill(self._find(language), flat, button if first else None)}</div>\n'
+            for first, language in zip((True, *[False] * len(chosen)), chosen, strict=False)
         ]
         rule = '<hr style="border:0;border-top:1px solid #d5dce2;margin:32px 0">\n'
         return (
@@ -87,11 +91,13 @@ class NoticePages:
         return self._fragments[language]
 
 
-def _fill(fragment: str, values: Mapping[str, str], accent: str, on_accent: str) -> str:
+def _fill(fragment: str, values: Mapping[str, str], button: tuple[str, str] | None) -> str:
+    """Fill in one language. `button`: its colours; None shows a plain link, because a mail has one button."""
+
     def choose(found: re.Match[str]) -> str:
         name, inner = found[1], found[2]
         if name == "button":
-            return _button(inner, values["portal_url"], accent, on_accent)
+            return _LINK.replace("LABEL", inner) if button is None else _button(inner, *button)
         wanted = not name.startswith("!")
         return inner if bool(values[name.removeprefix("!")]) is wanted else ""
 
@@ -105,12 +111,10 @@ def _fill(fragment: str, values: Mapping[str, str], accent: str, on_accent: str)
     return Template(shown).substitute(values)
 
 
-def _button(label: str, url: str, accent: str, on_accent: str) -> str:
+def _button(label: str, accent: str, on_accent: str) -> str:
     link = (
         f"display:inline-block;padding:13px 28px;color:{on_accent};text-decoration:none;font-weight:600;font-size:16px"
     )
-    # The address goes in by its name, so that nothing in it is taken for one.
-    assert url
     return (
         '<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="margin:24px 0 16px"><tr>'
         f'<td bgcolor="{accent}" style="background:{accent};border-radius:8px">'

@@ -89,7 +89,10 @@ class Notices:
         password_id = self._park(tx, password)
         code_id = None
         if made.secret.code or made.row.cause in (RESEND, RESET):
-            mail = self._plain_notice(_RENEWED_MAIL, box, partner, box.first_sender, {"code": made.secret.code})
+            code = made.secret.code
+            # In the fragment, which no browser sends (sealed-mailbox 5).
+            more = {"code": code, "code_url": f"{self._portal_url}/#c={code}" if code else ""}
+            mail = self._plain_notice(_RENEWED_MAIL, box, partner, box.first_sender, more)
             mail = replace(mail, message_id=new_id())
             code_id = self._park(tx, self._with_return(tx, mail, box.first_sender, mail.message_id or ""))
         generations.set_notices(tx, box.tenant, box.id, made.row.gen, password_notice=password_id, code_notice=code_id)
@@ -212,7 +215,12 @@ class Notices:
 
     def _plain_notice(self, name: str, box: Box, partner: _Partner, sender: str, more: Mapping[str, str]) -> SystemMail:
         """Return a mail to the partner that has no link."""
-        values = self._values(box, partner) | {"teller": sender or partner.brand.organisation, "code": "", **more}
+        values = self._values(box, partner) | {
+            "teller": sender or partner.brand.organisation,
+            "code": "",
+            "code_url": "",
+            **more,
+        }
         text = self._mailer.texts.render_all(name, partner.languages, values, partner.brand)
         return self._to_partner(name, partner, text, Mailbox("", sender) if sender else None)
 
@@ -242,7 +250,8 @@ class Notices:
         return {
             "organisation": partner.brand.organisation,
             "user": box.login_name or "",
-            "valid_until": _show_day(box.first_expires_at, partner.languages[0]),
+            "valid_until_de": _show_day(box.first_expires_at, "de"),
+            "valid_until_en": _show_day(box.first_expires_at, "en"),
             "contact": partner.brand.contact,
         }
 

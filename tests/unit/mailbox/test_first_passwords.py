@@ -1,0 +1,51 @@
+"""First passwords: 60 bits in a form that people can say and type."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from relay.core.wire.sealed import OWN, read_crockford, read_secret
+from relay.mailbox.generations import is_code_needed
+from relay.mailbox.passwords import CROCKFORD, FirstSecret, generate_first_password
+
+
+def test_shape_and_alphabet() -> None:
+    made = {generate_first_password() for _ in range(500)}
+    assert len(made) == 500
+    assert all(re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){2}", one) for one in made)
+    assert set("".join(made).replace("-", "")) == set(CROCKFORD)
+    assert len(CROCKFORD) == 32
+
+
+def test_what_is_shown_is_what_the_browser_reads() -> None:
+    password = generate_first_password()
+    plain = password.replace("-", "").lower()
+    assert read_crockford(password, 12) == plain
+    assert read_secret(OWN, password.lower()) == plain.encode()
+
+
+def test_code_is_made_only_where_one_is_needed_and_changes_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.modules["relay.core.wire.sealed.stretch"], "_PARAMETERS", {1: (64, 1)})
+    secret = FirstSecret.generate(with_code=True)
+    assert secret.code != secret.password
+    alone = FirstSecret(secret.password, "")
+    assert secret.stretch("portal", "anna@partner.example").kek != alone.stretch("portal", "anna@partner.example").kek
+    assert FirstSecret.generate(with_code=False).code == ""
+    assert secret.password not in repr(secret)
+
+
+@pytest.mark.parametrize(
+    ("told", "senders", "needed"),
+    [
+        ("maria@bank.example", set(), False),
+        ("maria@bank.example", {"maria@bank.example"}, False),
+        ("maria@bank.example", {"maria@bank.example", "otto@bank.example"}, True),
+        ("maria@bank.example", {"otto@bank.example"}, True),
+    ],
+)
+def test_code_rule(told: str, senders: set[str], needed: bool) -> None:
+    assert is_code_needed(told, senders) is needed
