@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
 from typing import Any, TextIO
 
 _FORBIDDEN = (
@@ -36,6 +37,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _ALLOWED = frozenset({"exit_code", "reply_code", "body_type", "content_size", "pinned", "mapping"})
 _PLAIN = frozenset({str, int, bool, float, type(None)})
 """Asked first: whether something is a Mapping costs more than all the rest of a line's field."""
+_OWN_NAMES = frozenset({"time", "level", "process", "event", "logger", "error", "places"})
+_MOST_HEADS = 512
 REDACTED = "[redacted]"
 
 
@@ -65,6 +68,31 @@ def redact(fields: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+@functools.lru_cache(maxsize=1024)
+def _spell_name(name: str) -> str | None:
+    """Return what stands before a field's value, None where the field may not be shown or would replace another."""
+    return None if name in _OWN_NAMES or _is_forbidden(name) else f", {encode_basestring(name)}: "
+
+
+def _spell_plain(fields: Mapping[str, Any]) -> str | None:
+    """Return the fields as `_ENCODER` would write them, or None unless all are texts and whole numbers to be shown.
+
+    One line is written for each mail that comes in; this takes a third of the time.
+    """
+    parts: list[str] = []
+    for name, value in fields.items():
+        head = _spell_name(name)
+        if head is None:
+            return None
+        if type(value) is str:
+            parts += (head, encode_basestring(value))
+        elif type(value) is int:
+            parts += (head, str(value))
+        else:
+            return None
+    return "".join(parts)
+
+
 def _format_time(created: float) -> str:
     second, rest = divmod(created, 1)
     return f"{_format_second(int(second))}.{int(rest * 1000):03}+00:00"
@@ -81,9 +109,28 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
+        self._heads: dict[tuple[str, str], str] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its newline."""
+        if record.exc_info is None and not record.args:
+            fields = getattr(record, "fields", None)
+            plain = _spell_plain(fields) if type(fields) is dict else None
+            if plain is not None:
+                return f"{self._spell_head(record.levelname, str(record.msg), _format_time(record.created))}{plain}}}"
+        return self._format_any(record)
+
+    def _spell_head(self, level: str, event: str, time: str) -> str:
+        known = self._heads.get((level, event))
+        if known is None:
+            line = {"level": level.lower(), "process": self._process, "event": event}
+            known = _ENCODER.encode(line).removeprefix("{").removesuffix("}")
+            # Events are words of ours and few; the bound is for those that are not.
+            if len(self._heads) < _MOST_HEADS:
+                self._heads[level, event] = known
+        return f'{{"time": "{time}", {known}'
+
+    def _format_any(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": _format_time(record.created),
             "level": record.levelname.lower(),
@@ -148,6 +195,8 @@ def configure_logging(process: str, level: str = "info", stream: TextIO | None =
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("letterlock").setLevel(level.upper())
+    # No line of ours shows these, and asking for them costs a third of a record (logging: "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # aiosmtpd's logger prints message lines at DEBUG.
     logging.getLogger("mail.log").setLevel(logging.WARNING)
     logging.captureWarnings(True)

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relay.log import REDACTED, Log, configure_logging, redact
+from relay.log import REDACTED, JsonFormatter, Log, configure_logging, redact
 
 CANARY = "canary-7f3a"
 
@@ -18,7 +20,9 @@ CANARY = "canary-7f3a"
 def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    asked = logging.logThreads, logging.logProcesses, logging.logMultiprocessing
     yield
+    logging.logThreads, logging.logProcesses, logging.logMultiprocessing = asked
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
@@ -63,3 +67,21 @@ def test_library_lines_lose_their_words() -> None:
     logging.getLogger("some.library").warning("read %s", CANARY)
     assert CANARY not in stream.getvalue()
     assert json.loads(stream.getvalue())["logger"] == "some.library"
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["message", "size", "client", "error", "event", "subject", "reply_code", 'é"']),
+        st.text() | st.integers() | st.booleans() | st.none() | st.binary() | st.lists(st.text(), max_size=2),
+        max_size=6,
+    ),
+    event=st.sampled_from(["message-accepted", 'odd "event"']),
+)
+def test_a_line_is_the_same_however_it_was_put_together(fields: dict[str, object], event: str) -> None:
+    record = logging.LogRecord("letterlock.x", logging.INFO, "", 0, event, None, None)
+    record.__dict__["fields"] = fields
+    record.created = 1_800_000_000.25
+    line = json.loads(JsonFormatter("smtpd").format(record))
+    expected = {"time": "2027-01-15T08:00:00.250+00:00", "level": "info", "process": "smtpd", "event": event}
+    assert line == json.loads(json.dumps(expected | redact(fields)))
+    assert list(line) == list(expected | redact(fields))
