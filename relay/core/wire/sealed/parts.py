@@ -79,12 +79,20 @@ class PartSealer:
         """Yield the sealed chunks of a part that comes in pieces of any size."""
         waiting = bytearray()
         for piece in pieces:
-            waiting += piece
-            # A full chunk stays until more comes, because only the last one is marked as such.
-            while len(waiting) > CHUNK_SIZE:
-                yield self.seal_next(bytes(memoryview(waiting)[:CHUNK_SIZE]), last=False)
-                del waiting[:CHUNK_SIZE]
-        yield self.seal_next(bytes(waiting), last=True)
+            view, at = memoryview(piece), 0
+            while at < len(view):
+                # A full chunk stays until more comes, because only the last one is marked as such.
+                if len(waiting) == CHUNK_SIZE:
+                    yield self.seal_next(waiting, last=False)
+                    waiting = bytearray()
+                if not waiting and len(view) - at > CHUNK_SIZE:
+                    yield self.seal_next(view[at : at + CHUNK_SIZE], last=False)
+                    at += CHUNK_SIZE
+                else:
+                    end = at + CHUNK_SIZE - len(waiting)
+                    waiting += view[at:end]
+                    at = min(end, len(view))
+        yield self.seal_next(waiting, last=True)
 
 
 class PartOpener:
