@@ -1,0 +1,219 @@
+"""`letterlock mailbox`: partners' mailboxes in the portal. Shows states and times, never a password, code or subject.
+
+Resend, reset and expire are orders to the link process, which first pulls what the portal still holds; the new first
+password goes to the inside sender by e-mail and is shown to nobody here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from relay.cli.exits import EX_DATAERR, CommandError
+from relay.cli.options import open_inside, terminal_actor
+from relay.core.clock import to_datetime
+
+if TYPE_CHECKING:
+    from relay.store.base import Tx
+    from relay.store.repositories.mailbox_boxes import Box
+    from relay.store.repositories.mailbox_messages import BoxMessage
+
+_MOST = 1000
+_STATES = ("first", "active", "expired", "closed")
+
+
+def add(nouns: Any) -> None:
+    """Add the commands."""
+    mailbox = nouns.add_parser("mailbox", help="partners' mailboxes in the portal")
+    verbs = mailbox.add_subparsers(metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="list mailboxes: partner, state, unread and waiting mail")
+    listing.add_argument("--state", choices=_STATES, help="only those in this state")
+    listing.add_argument("--after", default="", metavar="ID", help="go on behind this mailbox")
+    listing.set_defaults(run=run_list)
+    show = verbs.add_parser("show", help="all about one partner's mailbox: passwords made, messages, what waits")
+    show.set_defaults(run=run_show)
+    for verb, text in (
+        ("resend", "a new first password, because the first one was lost before it was used"),
+        ("reset", "a new first password, because the partner's own was lost; all kept mail opens with it"),
+    ):
+        renew = verbs.add_parser(verb, help=text)
+        renew.add_argument("--sender", metavar="ADDRESS", help="the inside sender who gets it and calls the partner")
+        renew.set_defaults(run=run_renew, cause=verb)
+        renew.add_argument("address", help="the partner")
+    revoke = verbs.add_parser("revoke", help="take a message out of the mailbox")
+    revoke.set_defaults(run=run_revoke)
+    close = verbs.add_parser("close", help="close the mailbox for ever and destroy what is in it")
+    close.add_argument("--yes", action="store_true", help="do not ask")
+    close.set_defaults(run=run_close)
+    expire = verbs.add_parser("expire", help="end an unused first password now")
+    expire.set_defaults(run=run_expire)
+    for verb in (show, revoke, close, expire):
+        verb.add_argument("address", help="the partner")
+    revoke.add_argument("message", help="the message's id, as `show` prints it")
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """Print mailboxes."""
+    from relay.store.repositories.mailbox_boxes import MAILBOX, list_boxes
+    from relay.store.repositories.mailbox_messages import MAIL, messages_of_box
+    from relay.store.repositories.partners import get_partner
+
+    with open_inside(options) as (settings, database), database.reading() as tx:
+        tenant = settings.host.tenant
+        found = list_boxes(tx, tenant, kind=MAILBOX, state=options.state, after=options.after, limit=_MOST)
+        for box in found:
+            mails = [one for one in messages_of_box(tx, tenant, box.id, is_kept=True) if one.kind == MAIL]
+            unread = sum(one.read_at is None for one in mails)
+            waiting = sum(one.pushed_at is None for one in mails)
+            address = get_partner(tx, tenant, box.partner_id).address
+            shown = f"{address}  {box.state:7}  messages {len(mails)}  unread {unread}"
+            sys.stdout.write(f"{shown}  waiting {waiting}\n" if waiting else f"{shown}\n")
+    if not found:
+        sys.stdout.write("There is no such mailbox.\n")
+    if len(found) == _MOST:
+        sys.stdout.write(f"more: letterlock mailbox list --after {found[-1].id}\n")
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Print one partner's mailbox."""
+    from relay.store.repositories.mailbox_generations import generations_of
+    from relay.store.repositories.mailbox_messages import MAIL, messages_of_box
+    from relay.store.repositories.mailbox_pushes import waiting_pushes
+
+    with open_inside(options) as (settings, database), database.reading() as tx:
+        tenant = settings.host.tenant
+        box = _find(tx, tenant, options.address)
+        kept = generations_of(tx, tenant, box.id)
+        mails = [one for one in messages_of_box(tx, tenant, box.id) if one.kind == MAIL]
+        waiting = waiting_pushes(tx, tenant, box_id=box.id)
+    write = sys.stdout.write
+    write(
+        f"mailbox    {box.id}\nuser name  {box.login_name}\nstate      {box.state}\n"
+        f"made       {_time(box.created_at)}\n"
+    )
+    if box.first_expires_at is not None:
+        code = ", with a code by e-mail" if box.code_needed else ""
+        write(f"first      told to {box.first_sender}, valid until {_time(box.first_expires_at)}{code}\n")
+    write(f"opened     {_time(box.opened_at)}\n")
+    for one in kept:
+        by = "the gateway" if one.made_by == "relay" else "the partner"
+        escrow = f"escrow card {one.escrow_card}" if one.escrow_card else "no escrow"
+        ended = "  ended" if one.expired_at else ""
+        write(f"password {one.gen}  {_time(one.made_at)}  by {by} ({one.cause})  {escrow}{ended}\n")
+    for mail in mails:
+        write(f"{mail.no:5}  {mail.id}  {_time(mail.created_at)}  from {mail.sender}  {_state(mail)}\n")
+    for push in waiting:
+        error = f"  {push.last_error}" if push.last_error else ""
+        write(f"waiting for the portal: {push.kind} {push.ref}  tries {push.attempts}{error}\n")
+    return 0
+
+
+def run_renew(options: argparse.Namespace) -> int:
+    """Order a new first password."""
+    from relay.core.address import normalise_address
+    from relay.mailbox.renewals import RenewalRefusedError, request_renewal
+    from relay.mailbox.states import BoxStateError
+    from relay.store.repositories.mailbox_messages import senders_of_box
+
+    with open_inside(options) as (settings, database), database.transaction() as tx:
+        tenant = settings.host.tenant
+        box = _find(tx, tenant, options.address)
+        senders = sorted(senders_of_box(tx, tenant, box.id, is_kept=False))
+        if options.sender is not None:
+            told = normalise_address(options.sender)
+        elif len(senders) == 1:
+            told = senders[0]
+        else:
+            raise CommandError(f"Say who is told, with --sender: {', '.join(senders)}", EX_DATAERR)
+        try:
+            request_renewal(tx, tenant, box.id, options.cause, terminal_actor(), told=told)
+        except (BoxStateError, RenewalRefusedError) as error:
+            raise CommandError(str(error), EX_DATAERR) from error
+    sys.stdout.write(f"Ordered. {told} gets the new first password by e-mail as soon as the portal has it.\n")
+    return 0
+
+
+def run_revoke(options: argparse.Namespace) -> int:
+    """Take one message back."""
+    from relay.mailbox.boxes import recall_message
+    from relay.store.errors import NotFoundError
+    from relay.store.repositories.mailbox_messages import get_box_message
+
+    with open_inside(options) as (settings, database), database.transaction() as tx:
+        tenant = settings.host.tenant
+        box = _find(tx, tenant, options.address)
+        try:
+            message = get_box_message(tx, tenant, box.id, options.message)
+        except NotFoundError as error:
+            raise CommandError(
+                f"{options.message}: not in this mailbox; see letterlock mailbox show {options.address}", EX_DATAERR
+            ) from error
+        if not recall_message(tx, tenant, box.id, message.id, terminal_actor(), why="recall"):
+            raise CommandError("That message is gone already.", EX_DATAERR)
+    read = f" It was read on {_time(message.read_at)}." if message.read_at else ""
+    sys.stdout.write(f"Taken back; the portal drops it as soon as it is reached.{read}\n")
+    return 0
+
+
+def run_close(options: argparse.Namespace) -> int:
+    """Close the mailbox for ever."""
+    from relay.mailbox.boxes import close_box
+    from relay.store.repositories.mailbox_boxes import get_box
+
+    if not options.yes and not _confirm(f"Close the mailbox of {options.address} and destroy all mail in it?"):
+        sys.stdout.write("Nothing was done.\n")
+        return 0
+    with open_inside(options) as (settings, database), database.transaction() as tx:
+        box = _find(tx, settings.host.tenant, options.address)
+        close_box(tx, get_box(tx, settings.host.tenant, box.id, lock=True), terminal_actor())
+    sys.stdout.write("Closed. The next mail to this partner makes a new mailbox with a new first password.\n")
+    return 0
+
+
+def run_expire(options: argparse.Namespace) -> int:
+    """Order the end of a first password."""
+    from relay.mailbox.renewals import request_expiry
+    from relay.mailbox.states import BoxStateError
+
+    with open_inside(options) as (settings, database), database.transaction() as tx:
+        box = _find(tx, settings.host.tenant, options.address)
+        try:
+            request_expiry(tx, settings.host.tenant, box.id, terminal_actor(), why="operator")
+        except BoxStateError as error:
+            raise CommandError(str(error), EX_DATAERR) from error
+    sys.stdout.write("Ordered. The first password opens nothing any more as soon as the portal is reached.\n")
+    return 0
+
+
+def _find(tx: Tx, tenant: str, untrusted_address: str) -> Box:
+    """Return the partner's open mailbox. Raises CommandError."""
+    from relay.core.address import normalise_address
+    from relay.store.repositories.mailbox_boxes import find_open_mailbox
+    from relay.store.repositories.partners import find_partner
+
+    address = normalise_address(untrusted_address)
+    partner = find_partner(tx, tenant, address)
+    box = find_open_mailbox(tx, tenant, partner.id) if partner is not None else None
+    if box is None:
+        raise CommandError(f"{address}: has no open mailbox; see letterlock mailbox list", EX_DATAERR)
+    return box
+
+
+def _confirm(question: str) -> bool:
+    sys.stdout.write(f"{question} [yes/no] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "yes"
+
+
+def _state(mail: BoxMessage) -> str:
+    if mail.deleted_at is not None:
+        return f"removed {_time(mail.deleted_at)}"
+    if mail.read_at is not None:
+        return f"read {_time(mail.read_at)}"
+    return f"in the portal, kept until {_time(mail.expires_at)}" if mail.pushed_at else "waits for the portal"
+
+
+def _time(at_ms: int | None) -> str:
+    return "not yet" if at_ms is None else to_datetime(at_ms).strftime("%Y-%m-%d %H:%M")
