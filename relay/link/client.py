@@ -365,6 +365,8 @@ def _read_body(response: http.client.HTTPResponse, sock: Any, limit: int, deadli
         if not piece:
             if response.length:
                 raise LinkDownError("the portal's answer was cut off")
+            # read1 leaves an answer open at its end, and the connection could not be used again.
+            response.close()
             return b"".join(pieces)
         have += len(piece)
         if have > limit:
