@@ -60,7 +60,7 @@ def make_app(scripts: Path, brand: dict[str, object] | None = None) -> Flask:
         links=SampleLinks(),
         templates=ROOT / "templates/portal",
     )
-    install_headers(app, is_secure=False)
+    install_headers(app, with_hsts=False)
     app.register_blueprint(pages.blueprint)
 
     @app.get("/static/<name>")
