@@ -67,7 +67,7 @@ def make_app(portal: Portal, pages: Pages | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     install_errors(app, Log("portal.web"), pages.show_error if pages else None)
     install_checks(app, {settings.url, *(f"https://{brand.get('host')}" for brand in settings.brands)})
-    install_headers(app, is_secure=settings.is_secure)
+    install_headers(app, with_hsts=settings.is_secure and not settings.is_loopback)
     install_readers(app, portal)
     for routes in (make_accounts(portal), make_mailbox(portal), make_registration(portal)):
         app.register_blueprint(routes)

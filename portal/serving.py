@@ -11,6 +11,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from portal.link.app import make_link_app
 from portal.link.ledger import check_mark
 from portal.link.tls import fingerprint, make_context, read_certificates
 from portal.settings import ListenSettings, Settings
+from relay.core.errors import LetterlockError
 from relay.log import Log
 
 PARENT_VARIABLE = "LETTERLOCK_PORTAL_PARENT"
@@ -82,7 +84,26 @@ def address_file(settings: Settings, name: str) -> Path:
     return settings.state_dir / f"{name}.address"
 
 
+class ListenError(LetterlockError):
+    """The listener's address cannot be taken now."""
+
+
+def _check_address(name: str, listen: ListenSettings) -> None:
+    # gunicorn would try five times and then say it in its own words.
+    family = socket.AF_INET6 if listen.host.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host.strip("[]"), listen.port))
+        except OSError as error:
+            raise ListenError(
+                f"{name}.listen: {listen.address} cannot be taken ({error.strerror}). "
+                "End the other program, or choose another address"
+            ) from error
+
+
 def _options(settings: Settings, name: str, listen: ListenSettings) -> dict[str, Any]:
+    _check_address(name, listen)
     place = address_file(settings, name)
     place.unlink(missing_ok=True)
 

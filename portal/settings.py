@@ -85,6 +85,11 @@ class Settings:
     clock_offset_file: Path | None
 
     @property
+    def is_loopback(self) -> bool:
+        """Tell whether the public address is this host's own: a browser must not remember anything about it."""
+        return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @property
     def is_secure(self) -> bool:
         """Tell whether readers come by https; only a test on the loopback does not."""
         return self.url.startswith("https:")

@@ -34,8 +34,8 @@ _FEATURES = (
 PERMISSIONS = ", ".join(f"{name}=()" for name in _FEATURES)
 
 
-def install_headers(app: Flask, *, is_secure: bool) -> None:
-    """Set the headers on every response of this app."""
+def install_headers(app: Flask, *, with_hsts: bool) -> None:
+    """Set the headers on every response of this app. `with_hsts`: RFC 6797, not for a host's own loopback names."""
 
     @app.after_request
     def set_headers(response: Response) -> Response:
@@ -56,7 +56,7 @@ def install_headers(app: Flask, *, is_secure: bool) -> None:
         headers["Cross-Origin-Resource-Policy"] = "cross-origin" if is_static else "same-origin"
         if is_static:
             headers["Access-Control-Allow-Origin"] = "*"
-        if is_secure:
+        if with_hsts:
             headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
         if "Cache-Control" not in headers or response.status_code >= 400:
             headers["Cache-Control"] = "no-store"

@@ -65,9 +65,9 @@ def encode_parts(parts: Parts) -> str:
     return json.dumps([[i, chunks] for i, chunks in parts], separators=(",", ":"))
 
 
-def decode_parts(text: str) -> Parts:
+def decode_parts(column: str) -> Parts:
     """Return parts from a column."""
-    return [(i, chunks) for i, chunks in json.loads(text)]
+    return [(i, chunks) for i, chunks in json.loads(column)]
 
 
 def show_parts(parts: Parts) -> list[dict[str, int]]:

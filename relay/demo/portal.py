@@ -5,6 +5,9 @@ The inside imports nothing of the portal; what the two know of each other are th
 
 from __future__ import annotations
 
+import email
+import email.policy
+import re
 import subprocess
 import sys
 import tomllib
@@ -77,3 +80,17 @@ class DemoPortal:
 
 
 _COMMAND = (sys.executable, "-m", "portal.cli")
+
+_PASSWORD = re.compile(r"^ {4}([0-9A-HJKMNP-TV-Z]{4}(?:-[0-9A-HJKMNP-TV-Z]{4}){2})\r?$", re.MULTILINE)
+
+
+def find_first_password(outbox: Path, partner: str) -> str:
+    """Return the first password that a notice in the outbox told for this partner, "" when there is none."""
+    for path in sorted(outbox.glob("[0-9]*.eml"), reverse=True):
+        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        body = mail.get_body(("plain",))
+        if body is not None and partner in str(mail["Subject"]):
+            found = _PASSWORD.search(body.get_content())
+            if found:
+                return found[1]
+    return ""

@@ -28,8 +28,8 @@ from relay.core.errors import ConfigurationError
 from relay.core.ports import Actor
 from relay.demo.catcher import serve_catcher
 from relay.demo.page import DemoLinks, create_app, make_page_server
-from relay.demo.portal import DemoPortal
-from relay.demo.samples import make_sample
+from relay.demo.portal import DemoPortal, find_first_password
+from relay.demo.samples import MIA, make_sample
 from relay.log import configure_logging
 from relay.process.health import HealthPage, gather_health
 from relay.process.life import stop_on_signals
@@ -83,11 +83,13 @@ def run_demo(
         try:
             health = HealthPage(HOST, base_port + 7, lambda: gather_health(settings.run_dir, inside))
             stack.callback(health.close)
+            names = ("offer", "contract") if portal is not None else ("offer",)
             if send_sample and is_new:
-                _say("Sending the sample mail ...")
-                _send_sample(base_port)
-                _wait_for(state / "outbox", mails=2)
-            _explain(state, base_port, sample_sent=send_sample and is_new)
+                _say("Sending the sample mails ..." if portal is not None else "Sending the sample mail ...")
+                for name in names:
+                    _send_sample(base_port, name)
+                _wait_for(state / "outbox", mails=2 * len(names), told=MIA.addr_spec if portal is not None else "")
+            _explain(state, base_port, portal, sample_sent=send_sample and is_new)
             return supervisor.run(stop)
         finally:
             supervisor.stop()
@@ -248,16 +250,19 @@ def _serve_page(outbox: Path, sock: socket.socket, base_port: int) -> Callable[[
     return end
 
 
-def _send_sample(base_port: int) -> None:
-    sample = make_sample("offer")
+def _send_sample(base_port: int, name: str) -> None:
+    sample = make_sample(name)
     with smtplib.SMTP(HOST, base_port, timeout=30) as client:
         client.sendmail(sample.mail_from, list(sample.rcpt_to), sample.data, ["BODY=8BITMIME"])
 
 
-def _wait_for(outbox: Path, mails: int) -> None:
-    """Wait until so many mails have left, so that the story is true when it is told; 30 s at most."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and len(list(outbox.glob("[0-9]*.json"))) < mails:
+def _wait_for(outbox: Path, mails: int, told: str) -> None:
+    """Wait until so many mails have left and a first password was told for `told`, so that the story is true when it
+    is told; 45 s at most."""
+    deadline = time.monotonic() + 45
+    while time.monotonic() < deadline:
+        if len(list(outbox.glob("[0-9]*.json"))) >= mails and (not told or find_first_password(outbox, told)):
+            return
         time.sleep(0.1)
 
 
@@ -267,13 +272,17 @@ def _last_words(path: Path) -> str:
     return lines[-1].removeprefix("letterlock: ") if lines else f"see {path}"
 
 
-def _explain(state: Path, base_port: int, *, sample_sent: bool) -> None:
-    story = (
-        "Anna at the bank has just written to Jonas, who has no certificate. Her mail left as an encrypted PDF,\n"
-        "and a notice told her the password.\n"
-        if sample_sent
-        else "The gateway stands as you left it.\n"
-    )
+def _explain(state: Path, base_port: int, portal: DemoPortal | None, *, sample_sent: bool) -> None:
+    story = "The gateway stands as you left it.\n"
+    if sample_sent:
+        story = (
+            "Anna at the bank has just written to Jonas, who has no certificate. Her mail left as an encrypted PDF,\n"
+            "and a notice told her the password.\n"
+        )
+        if portal is not None:
+            story += (
+                "Her mail to Mia waits in a mailbox on the portal; a notice told Mia so, and one Anna the password.\n"
+            )
     script = Path(sys.executable).with_name("letterlock")
     command = script if script.exists() else f"{sys.executable} -m relay.cli.main"
     _say(
@@ -281,13 +290,27 @@ def _explain(state: Path, base_port: int, *, sample_sent: bool) -> None:
         f"  Open         http://{HOST}:{base_port + 4}/   every mail that left, newest first\n"
         "               1. Open the notice to Anna and copy the password.\n"
         "               2. Open the mail to Jonas, open message.pdf, type the password.\n"
-        f"  Send         any mail client or program: SMTP {HOST} port {base_port}, from ...@bank.example to anybody\n"
+        + (_explain_portal(state, portal) if portal is not None else "")
+        + f"  Send         any mail client or program: SMTP {HOST} port {base_port}, from ...@bank.example to anybody\n"
         f"  As Internet  SMTP {HOST} port {base_port + 1}, to ...@bank.example\n"
         f"  Log in       submission {HOST} port {base_port + 6}, name {LOGIN_NAME}, password {LOGIN_PASSWORD}\n"
         f"  Health       http://{HOST}:{base_port + 7}/health\n"
-        f"  Look inside  {command} --config {state / 'inside'} trace | queue list | audit verify\n"
+        f"  Look inside  {command} --config {state / 'inside'} trace | queue list | mailbox list | audit verify\n"
         f"  Logs         {state / 'log.jsonl'}\n"
         f"  Stop         Ctrl-C here.   Start afresh: delete {state}\n"
-        "  The Reply button in the PDF leads to the portal, which comes next.\n"
     )
     _say("ready")
+
+
+def _explain_portal(state: Path, portal: DemoPortal) -> str:
+    """Say which address to open, what to type there, and why the browser warns."""
+    password = find_first_password(state / "outbox", MIA.addr_spec)
+    known = f"password {password}" if password else "the password of the newest notice to Anna, or your own"
+    return (
+        f"  Portal       {portal.url}/   as the partner sees it\n"
+        "               The browser warns, because this demo made its own certificate: go on all the same.\n"
+        f"               1. Sign in: {MIA.addr_spec}, {known}.\n"
+        "               2. Choose an own password, read, press Reply, add a file, send.\n"
+        f"               3. The answer arrives at Anna: http://{HOST}:{portal.base_port + 4}/\n"
+        "               The Reply button in Jonas's PDF opens the same portal with the PDF's password.\n"
+    )

@@ -14,6 +14,7 @@ from email.utils import format_datetime, make_msgid
 
 ANNA = Address("Anna Keller", "anna.keller", "bank.example")
 JONAS = Address("Jonas Weber", "jonas.weber", "partner.example")
+MIA = Address("Mia Berger", "mia.berger", "kanzlei.example")
 YUKI = Address("佐藤 由紀", "yuki.sato", "tokyo.example")
 
 
@@ -71,6 +72,27 @@ def _offer() -> Sample:
     return _sample("offer", "An offer with two files, German", mail, JONAS)
 
 
+def _contract() -> Sample:
+    mail = _mail("Loan contract for signature", MIA)
+    mail.set_content(
+        "Dear Ms Berger,\n\n"
+        "please find attached the loan contract and the repayment plan. If you agree, sign page 7 and send it back\n"
+        "with the Reply button.\n\n"
+        "Kind regards\n"
+        "Anna Keller\n"
+        "Example Bank\n"
+    )
+    mail.add_alternative(
+        '<html><body style="font-family:sans-serif"><p>Dear Ms Berger,</p>'
+        "<p>please find attached the loan contract and the repayment plan. If you agree, <b>sign page 7</b> and "
+        "send it back with the Reply button.</p><p>Kind regards<br>Anna Keller<br>Example Bank</p></body></html>",
+        subtype="html",
+    )
+    mail.add_attachment(make_offer_pdf(), maintype="application", subtype="pdf", filename="Loan contract.pdf")
+    mail.add_attachment(make_plan_csv(), maintype="text", subtype="csv", filename="Repayment plan.csv")
+    return _sample("contract", "A contract for a mailbox on the portal", mail, MIA)
+
+
 def _campaign() -> Sample:
     mail = _mail("Your new advisory team 👋", JONAS)
     mail.set_content(
@@ -109,7 +131,12 @@ def _scripts() -> Sample:
     return _sample("scripts", "Japanese and Arabic", mail, YUKI)
 
 
-_MAKERS: dict[str, Callable[[], Sample]] = {"offer": _offer, "html": _campaign, "scripts": _scripts}
+_MAKERS: dict[str, Callable[[], Sample]] = {
+    "offer": _offer,
+    "contract": _contract,
+    "html": _campaign,
+    "scripts": _scripts,
+}
 
 
 def make_plan_csv() -> bytes:

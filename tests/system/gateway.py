@@ -99,12 +99,14 @@ class Gateway:
     output: str = ""
     prefix: tuple[str, ...] = ()
     """A command to start the demo by."""
+    portal: bool = False
+    """With the portal, which takes some seconds more."""
 
     def start(self, *arguments: str) -> Gateway:
         """Start and wait for `ready` alone on a line."""
         self.process = subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "relay.cli.main", "demo", "--state", str(self.state),
-             "--base-port", str(self.base), "--no-sample", *arguments],
+             "--base-port", str(self.base), "--no-sample", *(() if self.portal else ("--no-portal",)), *arguments],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdout is not None

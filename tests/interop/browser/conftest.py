@@ -50,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     run_node("build_page.mjs", str(folder))
     digest = base64.b64encode(hashlib.sha384((folder / "page.js").read_bytes()).digest()).decode()
     app = Flask("suite", static_folder=None)
-    install_headers(app, is_secure=False)
+    install_headers(app, with_hsts=False)
 
     @app.get("/")
     def show_page() -> str:
