@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,9 @@ class State:
     seen: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    chunks: dict[str, dict[int, dict[int, bytes]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
+    chunks: dict[str, dict[int, dict[int, bytes]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
     sent: list[Sent] = field(default_factory=list)
     items: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -93,7 +95,7 @@ class FakePortal:
             links=_NoLinks(),
             templates=ROOT / "templates/portal",
         )
-        install_headers(app, is_secure=False)
+        install_headers(app, with_hsts=False)
         app.register_blueprint(pages.blueprint)
 
         @app.get("/static/<name>")
@@ -109,7 +111,7 @@ class FakePortal:
             is_open = request.path in ("/api/login", "/api/cards") or not request.path.startswith("/api/")
             if not is_open and (not self.state.session or request.cookies.get("letterlock") != self.state.session):
                 return _answer(401, {"error": "signed-out", "reference": "TEST-0401"})
-            if request.method != "GET" and request.headers.get("X-Letterlock") != "1":
+            if not is_open and request.method != "GET" and request.headers.get("X-Letterlock") != "1":
                 return _answer(400, {"error": "bad-request"})
             return None
 
@@ -306,7 +308,11 @@ class FakePortal:
         @app.get("/api/drafts")
         def list_drafts() -> Response:
             return jsonify(
-                {"drafts": [{"id": id_, "rev": one["rev"], "sealed": one["sealed"]} for id_, one in state.drafts.items()]}
+                {
+                    "drafts": [
+                        {"id": id_, "rev": one["rev"], "sealed": one["sealed"]} for id_, one in state.drafts.items()
+                    ]
+                }
             )
 
         @app.get("/api/drafts/<id_>")
@@ -357,13 +363,18 @@ def _answer(status: int, body: dict[str, Any]) -> Response:
 
 
 @contextmanager
-def run_portal(box: SealedBox, port: int = 0) -> Iterator[FakePortal]:
-    """Run it on a free port of the loopback."""
+def run_portal(
+    box: SealedBox, port: int = 0, more: Callable[[FakePortal, Flask], None] | None = None
+) -> Iterator[FakePortal]:
+    """Run it on a free port of the loopback; `more` adds routes that only a test needs."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     portal = FakePortal(box)
     holder = Flask("holder")
     server = make_server("127.0.0.1", port, holder, threaded=True)
-    server.app = portal.make_app(f"http://127.0.0.1:{server.server_port}")
+    app = portal.make_app(f"http://127.0.0.1:{server.server_port}")
+    if more is not None:
+        more(portal, app)
+    server.app = app
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

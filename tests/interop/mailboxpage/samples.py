@@ -1,4 +1,4 @@
-"""A mailbox as a partner has it: unread and read mail, a conversation, files, HTML, German, one that expires, damage."""
+"""A mailbox as a partner has it: unread and read mail, a conversation, files, HTML, German, an end soon, damage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ LARGE = bytes(range(251)) * 10_000
 """More than two chunks."""
 PDF = b"%PDF-1.7 of the whole message"
 HTML = (
-    '<p>Dear Ms Berger,</p><p>please find attached the <b>contract</b> and the annex. If you agree, sign page 7 and '
+    "<p>Dear Ms Berger,</p><p>please find attached the <b>contract</b> and the annex. If you agree, sign page 7 and "
     'send it back with the Reply button. The message and your answer stay encrypted <a href="https://bank.example/help">'
     'all the way</a>.</p><p><img src="cid:p0" width="40" height="40" alt="Seal of the bank"></p>'
-    '<table border="1"><tr><th>Rate</th><td bgcolor="#ffff99">3.1 %</td></tr></table><p>Kind regards<br>Maria Keller</p>'
+    '<table border="1"><tr><th>Rate</th><td bgcolor="#ffff99">3.1 %</td></tr></table>'
+    "<p>Kind regards<br>Maria Keller</p>"
 )
 
 
@@ -86,7 +87,9 @@ def fill_box(box: SealedBox) -> Samples:
             FilePart("inline", "p0", "image/png", PIXEL),
             text_part("Dear Ms Berger,\n\nplease find attached the contract and the annex."),
             FilePart("file", "Contract.pdf", "application/pdf", CONTRACT),
-            FilePart("file", "Annex A.xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ANNEX),
+            FilePart(
+                "file", "Annex A.xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ANNEX
+            ),
             FilePart("preview", "message.pdf", "application/pdf", PDF),
         ],
         subject="Loan contract for signature",

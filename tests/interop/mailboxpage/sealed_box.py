@@ -41,7 +41,7 @@ from relay.core.wire.sealed.signing import SIGN_CARD, SIGN_DOWN, sign_es256
 
 MARIA = Person("Maria Keller", "maria.keller@bank.example")
 ANNA = Person("Anna Berger", "anna@partner.example")
-PASSWORD = "our garden has seven apple trees"  # noqa: S105 (of this test's own mailbox)
+PASSWORD = "our garden has seven apple trees"
 LOGIN_NAME = ANNA.addr
 ORGANISATION = "Example Bank"
 
@@ -180,7 +180,9 @@ class SealedBox:
         good = self.add_mail([text_part("never seen")], subject="never seen")
         octets = bytearray(good.sealed)
         octets[100] ^= 1
-        self.messages[-1] = StoredMessage(good.id, good.no, good.gen, good.card, good.expires, bytes(octets), good.chunks)
+        self.messages[-1] = StoredMessage(
+            good.id, good.no, good.gen, good.card, good.expires, bytes(octets), good.chunks
+        )
         return self.messages[-1]
 
     def _add(

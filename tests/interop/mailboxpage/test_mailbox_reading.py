@@ -1,4 +1,4 @@
-"""Reading mail in a real browser: real sealed objects, the real engine, pages and headers; only the portal's rows are played."""
+"""Reading mail in a real browser: real sealed objects, engine, pages and headers; the portal's rows are played."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
         state = portal.state
 
     assert result["title"] == "(3) Inbox · Example Bank"
-    assert [row.split(" ")[0] for row in result["rows"]] == ["Unread:", "Unread:", "Unread:", "Message", "Maria", "Jens"]
+    assert [row.split(" ")[0] for row in result["rows"]] == [
+        "Unread:",
+        "Unread:",
+        "Unread:",
+        "Message",
+        "Maria",
+        "Jens",
+    ]
     assert result["unread"] == ["Loan contract for signature", "Your documents have arrived", "Plan of the house"]
     assert result["clips"] == ["2 attachments", "One attachment"]
     assert any("Until 28 November 2026" in row for row in result["rows"])
@@ -60,7 +67,9 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
     assert result["seen"] == {"errors": [], "dialogs": []}
 
     # What came back is signed by the box and opens at the relay.
-    items = [box.open_item(read_b64(one["sealed"]), gen=one["gen"], id_=one["id"], card=one["card"]) for one in state.items]
+    items = [
+        box.open_item(read_b64(one["sealed"]), gen=one["gen"], id_=one["id"], card=one["card"]) for one in state.items
+    ]
     kinds = [(item.kind, item.re) for item in items]
     assert ("read", samples.contract.id) in kinds
     assert kinds.count(("deleted", samples.documents.id)) == 1
@@ -75,7 +84,10 @@ def _check_downloads(files: dict[str, bytes]) -> None:
     assert files["Loan contract for signature.pdf"] == PDF
     with zipfile.ZipFile(io.BytesIO(files["Loan contract for signature.zip"])) as archive:
         assert archive.testzip() is None
-        assert {one: archive.read(one) for one in archive.namelist()} == {"Contract.pdf": CONTRACT, "Annex A.xlsx": ANNEX}
+        assert {one: archive.read(one) for one in archive.namelist()} == {
+            "Contract.pdf": CONTRACT,
+            "Annex A.xlsx": ANNEX,
+        }
     mail = email.message_from_bytes(files["Loan contract for signature.eml"], policy=email.policy.default)
     assert mail["Subject"] == "Loan contract for signature"
     assert str(mail["From"]) == "Maria Keller <maria.keller@bank.example>"

@@ -1,13 +1,7 @@
 /** Inbox, message, files, search, conversation, deletion with undo, states, sign-out: what a reader does, in Chromium or Firefox. */
 import { readdirSync, readFileSync } from "node:fs";
-import { check, enter, open, text, texts, until, watch } from "./browser.mjs";
-
-const rows = (page) => texts(page, "#list a.mail");
-const title = (page) => page.$eval("#read h1", (element) => element.textContent).catch(() => "");
-const press = async (page, label) => {
-  const handle = await until(() => page.evaluateHandle((words) => [...document.querySelectorAll("main button, main a, dialog button")].find((one) => one.offsetParent && (one.getAttribute("aria-label") ?? one.textContent) === words) ?? null, label).then((found) => found.asElement()), `the button ${label}`);
-  await handle.click();
-};
+import { enter, open, text, texts, until, watch } from "./browser.mjs";
+import { press, readRows, readTitle } from "./press.mjs";
 
 export async function run({ page, input, downloads }) {
   const seen = watch(page);
@@ -16,13 +10,13 @@ export async function run({ page, input, downloads }) {
 
   // --- inbox
   result.title = await page.title();
-  result.rows = await rows(page);
+  result.rows = await readRows(page);
   result.unread = await texts(page, "#list a.mail.unread .mail-subject");
   result.clips = await page.$$eval("#list a.mail svg", (all) => all.map((one) => one.getAttribute("aria-label")));
 
   // --- a message in HTML
   await page.click("#list a.mail");
-  await until(async () => (await title(page)) === "Loan contract for signature", "the contract");
+  await until(async () => (await readTitle(page)) === "Loan contract for signature", "the contract");
   const handle = await until(() => page.$("iframe.mail-frame"), "the frame");
   const frame = await until(() => handle.contentFrame(), "the frame's document");
   await until(() => frame.evaluate(() => document.body.textContent.includes("Kind regards")), "the body");
@@ -57,8 +51,8 @@ export async function run({ page, input, downloads }) {
 
   // --- a conversation in plain text
   await open(page, "#/");
-  await press(page, "Maria Keller (2)".length ? (await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("collateral")).textContent)) : "");
-  await until(async () => (await title(page)).includes("collateral"), "the question");
+  await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("collateral")).click());
+  await until(async () => (await readTitle(page)).includes("collateral"), "the question");
   await until(() => page.$("#read .thread"), "the conversation");
   result.thread = await texts(page, "#read .thread a");
   await page.$$eval("#read .thread a", (all) => all.at(-1).click());
@@ -68,19 +62,19 @@ export async function run({ page, input, downloads }) {
 
   // --- the reader's language is not the mail's
   await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("Termin")).click());
-  await until(async () => (await title(page)) === "Termin am 9. November", "the German mail");
+  await until(async () => (await readTitle(page)) === "Termin am 9. November", "the German mail");
   result.lang = await page.$eval("#read h1", (one) => one.lang);
 
   // --- damaged
   await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("could not be verified")).click());
-  await until(async () => (await title(page)).includes("could not be verified"), "the damaged one");
+  await until(async () => (await readTitle(page)).includes("could not be verified"), "the damaged one");
   result.damaged = await text(page, "#read");
 
   // --- search, also in bodies that were opened
   await open(page, "#/");
   await page.type("#list input[type=search]", "LAND register");
-  await until(async () => (await rows(page)).length === 1, "what was searched for");
-  result.found = await rows(page);
+  await until(async () => (await readRows(page)).length === 1, "what was searched for");
+  result.found = await readRows(page);
   await page.$eval("#list input[type=search]", (one) => {
     one.value = "nothing has this";
     one.dispatchEvent(new Event("input"));
@@ -93,18 +87,18 @@ export async function run({ page, input, downloads }) {
 
   // --- delete, think again, delete
   await open(page, `#/m/${input.documents}`);
-  await until(async () => (await title(page)).includes("documents"), "the documents");
+  await until(async () => (await readTitle(page)).includes("documents"), "the documents");
   await press(page, "Delete");
-  await until(async () => !(await rows(page)).some((row) => row.includes("documents")), "one row less");
+  await until(async () => !(await readRows(page)).some((row) => row.includes("documents")), "one row less");
   await press(page, "Undo");
-  await until(async () => (await title(page)).includes("documents"), "the documents again");
-  result.afterUndo = (await rows(page)).length;
+  await until(async () => (await readTitle(page)).includes("documents"), "the documents again");
+  result.afterUndo = (await readRows(page)).length;
   await press(page, "Delete");
-  await until(async () => !(await rows(page)).some((row) => row.includes("documents")), "one row less");
+  await until(async () => !(await readRows(page)).some((row) => row.includes("documents")), "one row less");
 
   // --- gone
   await open(page, "#/m/AAAAAAAAAAAAAAAAAAAAAA");
-  result.gone = await until(async () => (await title(page)) === "This message is not here" && text(page, "#read"), "the words for a message that is gone");
+  result.gone = await until(async () => (await readTitle(page)) === "This message is not here" && text(page, "#read"), "the words for a message that is gone");
 
   result.seen = { errors: [...seen.errors], dialogs: seen.dialogs };
 

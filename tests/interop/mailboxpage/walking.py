@@ -18,7 +18,7 @@ SECONDS = 150
 def walk(portal: FakePortal, name: str, *, browser: str = "chromium", **more: Any) -> Any:
     """Run `walk_NAME.mjs` and return its result. Fails with what the browser said."""
     given = {"url": portal.url, "browser": browser, **more}
-    done = subprocess.run(  # noqa: S603 (our own script)
+    done = subprocess.run(
         [NODE, HERE / "walk.mjs", name],
         input=json.dumps(given),
         capture_output=True,
