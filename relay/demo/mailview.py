@@ -26,6 +26,10 @@ class Kind(StrEnum):
     """Holds an encrypted PDF or is encrypted as a whole."""
     NOTICE = "notice"
     """Made by the gateway for its own users: a password, a held mail, a delivery report."""
+    INVITE = "invite"
+    """Made by the gateway for a partner: something waits on the portal. Holds nothing of the mail."""
+    ANSWER = "answer"
+    """A partner's answer that came through the portal."""
     CLEAR = "clear"
 
 
@@ -135,7 +139,9 @@ def _kind(mail: EmailMessage, parts: tuple[PartView, ...], hop: str) -> Kind:
     if any(part.is_encrypted_pdf for part in parts) or mail.get_content_type() in _ENCRYPTED_TYPES:
         return Kind.PROTECTED
     auto = _field(mail, "Auto-Submitted").lower()
-    return Kind.NOTICE if hop == "inside" and auto.startswith("auto-") else Kind.CLEAR
+    if auto.startswith("auto-"):
+        return Kind.NOTICE if hop == "inside" else Kind.INVITE
+    return Kind.ANSWER if hop == "inside" and _field(mail, "X-Letterlock-Origin") == "portal" else Kind.CLEAR
 
 
 def _shown_texts(mail: EmailMessage) -> tuple[str, str]:

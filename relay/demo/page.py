@@ -46,6 +46,8 @@ class DemoLinks:
     smtp_host: str = "127.0.0.1"
     inside_port: int = 8025
     outside_port: int = 8026
+    portal_url: str = ""
+    """Empty where no portal runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def run_demo(
         log = stack.enter_context((state / "log.jsonl").open("a", encoding="utf-8"))
         configure_logging("demo", settings.log_level, log)
         stack.callback(_serve_catcher(state / "outbox", hops))
-        stack.callback(_serve_page(state / "outbox", page_socket, base_port))
+        stack.callback(_serve_page(state / "outbox", page_socket, base_port, portal.url if portal else ""))
         command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
         inside = inside_processes(settings)
         specs = [ProcessSpec(name, (*command, name)) for name in inside]
@@ -236,8 +236,8 @@ def _serve_catcher(outbox: Path, sockets: dict[str, socket.socket]) -> Callable[
     return end
 
 
-def _serve_page(outbox: Path, sock: socket.socket, base_port: int) -> Callable[[], None]:
-    app = create_app(outbox, DemoLinks(inside_port=base_port, outside_port=base_port + 1))
+def _serve_page(outbox: Path, sock: socket.socket, base_port: int, portal_url: str) -> Callable[[], None]:
+    app = create_app(outbox, DemoLinks(inside_port=base_port, outside_port=base_port + 1, portal_url=portal_url))
     server = make_page_server(app, sock)
     thread = threading.Thread(target=server.serve_forever, name="page", daemon=True)
     thread.start()

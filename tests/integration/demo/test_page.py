@@ -188,7 +188,7 @@ def test_sample_button_sends_through_smtp(outbox, tmp_path):
                 ("Origin", "null"),
             ):
                 assert client.post("/samples/offer", headers={name: value}).status_code == 403
-    assert len(list((tmp_path / "gateway").glob("*.json"))) == 4
+    assert len(list((tmp_path / "gateway").glob("*.json"))) == len(sample_titles()) + 1
 
 
 def test_sample_button_says_when_the_gateway_is_away(client):
@@ -248,3 +248,14 @@ def test_samples_are_clean_mail(name):
     assert view.kind is Kind.CLEAR
     assert view.text
     assert view.parts
+
+
+def test_notices_to_partners_and_answers_are_named_as_such(outbox: Path) -> None:
+    put(outbox, b"From: letterlock@bank.example\r\nAuto-Submitted: auto-generated\r\nSubject: waits\r\n\r\nx\r\n")
+    put(outbox, b"From: mia@kanzlei.example\r\nX-Letterlock-Origin: portal\r\nSubject: re\r\n\r\nx\r\n", hop="inside")
+    client = create_app(outbox, DemoLinks(portal_url="https://localhost:8027")).test_client()
+    page = client.get("/", headers={"Host": "localhost"}).text
+    assert "notice to the partner</span>\n" in page
+    assert "answer through the portal</span>\n" in page
+    assert 'href="https://localhost:8027/"' in page
+    assert "in clear" not in page
