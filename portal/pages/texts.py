@@ -58,6 +58,7 @@ PASSWORD: Mapping[str, str] = MappingProxyType(
         "password.ascii": "Please use letters without accents, digits, spaces and signs: "
         "not every PDF reader takes others.",
         "password.pdf-long": "That is too long. Use at most 32 characters.",
+        "password.edge": "Please do not begin or end with a space.",
     }
 )
 

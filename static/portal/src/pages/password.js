@@ -22,6 +22,7 @@ export function sayRule(code, t, password = "") {
 export function checkPdfPassword(password) {
   if (/[^\u0020-\u007e]/.test(password)) return "password.ascii";
   if (password.length > MOST_PDF) return "password.pdf-long";
+  if (password !== password.trim()) return "password.edge";
   return "";
 }
 
