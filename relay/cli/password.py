@@ -21,20 +21,29 @@ def add(nouns: Any) -> None:
         verb.add_argument("--sender", required=True, metavar="ADDRESS", help="the inside sender")
         verb.add_argument("--partner", required=True, metavar="ADDRESS", help="the partner outside")
         verb.set_defaults(run=run)
+    rotate.add_argument(
+        "--leaked", action="store_true", help="somebody else knows it: close the reply pages of its PDFs at once, too"
+    )
 
 
 def run_rotate(options: argparse.Namespace) -> int:
     """Retire the pair's password in use."""
     from relay.core.address import normalise_address
+    from relay.mailbox.reply_boxes import close_leaked_reply_boxes
     from relay.store.repositories.partners import find_partner
-    from relay.store.repositories.passwords import retire_pair
+    from relay.store.repositories.passwords import passwords_of_pair, retire_pair
 
     sender, address = normalise_address(options.sender), normalise_address(options.partner)
     with open_inside(options) as (settings, database), database.transaction() as tx:
         partner = find_partner(tx, settings.host.tenant, address)
         if partner is None:
             raise CommandError(f"{address}: no mail was ever protected for this partner", EX_DATAERR)
-        count = retire_pair(tx, settings.host.tenant, sender, partner.id, terminal_actor())
+        tenant, actor = settings.host.tenant, terminal_actor()
+        count = retire_pair(tx, tenant, sender, partner.id, actor)
+        if options.leaked:
+            known = [one.id for one in passwords_of_pair(tx, tenant, sender, partner.id)]
+            closed = close_leaked_reply_boxes(tx, tenant, known, actor)
+            sys.stdout.write(f"Reply pages closed: {closed}\n")
     if not count:
         sys.stdout.write("This pair has no password in use; the next mail makes one.\n")
     else:

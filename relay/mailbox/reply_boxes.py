@@ -8,14 +8,17 @@ PDF, and everything in the transaction that queues the mail.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from relay.core.clock import DAY
 from relay.core.ids import new_id
 from relay.core.ports import Actor, Event, Grant
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import KDF_REPLY, MailboxDataError, format_time, read_crockford, read_secret, stretch
 from relay.core.wire.sealed.forms import REPLY_LENGTH
+from relay.mailbox.boxes import close_box
 from relay.mailbox.compose import TooLargeForMailboxError, compose_ticket
 from relay.mailbox.generations import Generations, MadeGeneration
 from relay.mailbox.seal import MailFacts, Place, SealedMessage, Sealer
@@ -177,3 +180,26 @@ def find_form(password: str) -> str | None:
 def hash_token(token: str) -> str:
     """Return what the portal knows of a link's token: SHA-256 of its text, b64."""
     return encode_b64(hashlib.sha256(token.encode("ascii")).digest())
+
+
+def close_idle_reply_boxes(database: Database, tenant: str, actor: Actor, limit: int = 100) -> int:
+    """Close the boxes of passwords out of use whose last link has expired; return how many."""
+    with database.reading() as tx:
+        idle = rows.idle_reply_boxes(tx, tenant, tx.now_ms() - DAY, limit)
+    for box in idle:
+        with database.transaction() as tx:
+            held = rows.get_box(tx, tenant, box.id, lock=True)
+            if held.state != BoxState.CLOSED:
+                close_box(tx, held, actor)
+    return len(idle)
+
+
+def close_leaked_reply_boxes(tx: Tx, tenant: str, password_ids: Sequence[str], actor: Actor) -> int:
+    """Close the boxes of PDF passwords that somebody else knows, at once; return how many."""
+    count = 0
+    for password_id in password_ids:
+        box = rows.find_reply_box(tx, tenant, password_id)
+        if box is not None and box.state != BoxState.CLOSED:
+            close_box(tx, rows.get_box(tx, tenant, box.id, lock=True), actor)
+            count += 1
+    return count

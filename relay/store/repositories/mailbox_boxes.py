@@ -149,3 +149,17 @@ def boxes_to_expire(tx: Tx, tenant: str, now_ms: int, limit: int = 100) -> list[
         [tenant, now_ms, limit],
     )
     return [_from_row(row) for row in rows]
+
+
+def idle_reply_boxes(tx: Tx, tenant: str, before_ms: int, limit: int = 100) -> list[Box]:
+    """Return open reply boxes made before a time that no PDF in force leads to: no ticket kept, no password in use."""
+    rows = tx.fetch_all(
+        _SELECT  # noqa: S608 - our own column names
+        + "WHERE tenant = ? AND kind = 'reply' AND state <> 'closed' AND created_at < ?"
+        " AND NOT EXISTS (SELECT 1 FROM mailbox_message m WHERE m.box = mailbox.id AND m.deleted_at IS NULL"
+        " AND m.kind = 'ticket')"
+        " AND NOT EXISTS (SELECT 1 FROM pair_password w WHERE w.id = mailbox.password_id AND w.kind = 'pair'"
+        " AND w.retired_at IS NULL) ORDER BY created_at LIMIT ?",
+        [tenant, before_ms, limit],
+    )
+    return [_from_row(row) for row in rows]

@@ -9,12 +9,13 @@ from email.message import EmailMessage
 import pytest
 
 from relay.actions.pdf import REPLY_LINK_MS
+from relay.core.clock import DAY
 from relay.core.lifecycle import State
 from relay.core.wire.sealed import MailboxDataError
-from relay.mailbox.boxes import close_box
-from relay.mailbox.reply_boxes import find_form, hash_token
+from relay.mailbox.boxes import close_box, recall_message
+from relay.mailbox.reply_boxes import close_idle_reply_boxes, close_leaked_reply_boxes, find_form, hash_token
 from relay.store.repositories.mailbox_boxes import Box, get_box
-from relay.store.repositories.mailbox_messages import messages_of_box
+from relay.store.repositories.mailbox_messages import messages_of_box, messages_to_expire
 from tests.contract.mailbox.browser import Browser
 from tests.contract.mailbox.world import ANNA, MARIA, PORTAL, TENANT, WORKER, World
 
@@ -139,6 +140,33 @@ def test_without_a_card_or_with_a_closed_box_the_pdf_has_no_link(world: World) -
     with world.db.transaction() as tx:
         tx.run("DELETE FROM mailbox_card")
     assert "/r/" not in carrier(world, send_pdf(world, "Third", keyword="{new_password}"))
+
+
+def test_box_of_a_retired_password_ends_with_its_last_link(world: World) -> None:
+    send_pdf(world)
+    send_pdf(world, keyword="{new_password}")
+    assert close_idle_reply_boxes(world.db, TENANT, WORKER) == 0
+    world.clock.advance(REPLY_LINK_MS + DAY + 1)
+    with world.db.reading() as tx:
+        due = messages_to_expire(tx, TENANT, tx.now_ms())
+    assert len(due) == 2
+    for message in due:
+        with world.db.transaction() as tx:
+            recall_message(tx, TENANT, message.box, message.id, WORKER, why="expiry")
+    # The newer password is in use, so its box waits for the next PDF.
+    assert close_idle_reply_boxes(world.db, TENANT, WORKER) == 1
+    assert sorted(box.state for box in world.boxes()) == ["active", "closed"]
+
+
+def test_leaked_password_closes_its_page_at_once(world: World) -> None:
+    send_pdf(world)
+    world.link()
+    box = reply_box(world)
+    with world.db.transaction() as tx:
+        assert close_leaked_reply_boxes(tx, TENANT, [box.password_id or ""], WORKER) == 1
+        assert close_leaked_reply_boxes(tx, TENANT, [box.password_id or ""], WORKER) == 0
+    world.link()
+    assert world.portal[box.id].ended == ["close"]
 
 
 @pytest.mark.parametrize(

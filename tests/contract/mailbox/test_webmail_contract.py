@@ -10,7 +10,7 @@ from PIL import Image
 
 from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.lifecycle import State
-from relay.core.wire.sealed import MailboxDataError
+from relay.core.wire.sealed import LoginNameError, MailboxDataError
 from relay.mailbox.notices import QUIET_MS
 from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, password_in
 
@@ -229,3 +229,25 @@ def test_events_tell_the_story_without_a_secret(world: World) -> None:
             row[0] for row in tx.fetch_all("SELECT kind FROM event WHERE tenant = ? ORDER BY chain, seq", [TENANT])
         ]
     assert {"mailbox.created", "mailbox.password-made", "mailbox.password-told"} <= set(kinds)
+
+
+def test_mail_that_nobody_inside_stands_behind_makes_no_mailbox(world: World) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "eva@elsewhere.example", ANNA, "{webmail} Hello"
+    mail.set_content("x")
+    message_id = world.send_raw(mail, "eva@elsewhere.example")
+    world.work()
+    assert world.copy(message_id).state is not State.QUEUED
+    assert world.boxes() == []
+
+
+def test_address_that_can_be_no_user_name_gets_a_pdf(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> str:
+        raise LoginNameError
+
+    monkeypatch.setattr("relay.mailbox.boxes.normalise_login_name", refuse)
+    message_id = world.send()
+    world.work()
+    copy = world.copy(message_id)
+    assert (copy.state, copy.hop) == (State.QUEUED, "outside")
+    assert [box.kind for box in world.boxes()] == ["reply"]
