@@ -1,7 +1,7 @@
 // Choosing a password: its rules (sealed-mailbox 5), a word about its strength while it is typed, and typing it twice.
 
 import { checkOwnPassword, MIN_PASSWORD, normaliseLoginName } from "../sealed/forms.js";
-import { checkFields, find, markField, typed } from "./shell.js";
+import { checkFields, find, markField } from "./shell.js";
 import { rateStrength } from "./strength.js";
 
 const WORDS = ["", "password.weak", "password.fair", "password.good", "password.best"];
@@ -62,11 +62,13 @@ export function wireNewPassword({ t, loginName, current = () => "", forPdf = () 
     const fault = first.value && findFault();
     meter.value = fault ? Math.min(rate, 1) : rate;
     clearTimeout(timer);
+    // A field that was refused keeps its own line up to date; the same words do not stand there twice.
+    const refused = first.getAttribute("aria-invalid") === "true";
+    if (refused) markField("new-password", findFault());
     // Read out when the typing rests, not at each key.
     timer = setTimeout(() => {
-      status.textContent = fault || (rate ? t(WORDS[rate]) : "");
+      status.textContent = fault ? (refused ? "" : fault) : rate ? t(WORDS[rate]) : "";
     }, 400);
-    if (!findFault()) markField("new-password");
     if (second.value && second.value === first.value) markField("repeat-password");
   }
 
@@ -78,11 +80,17 @@ export function wireNewPassword({ t, loginName, current = () => "", forPdf = () 
   });
   return {
     update,
-    check: () =>
-      checkFields([
+    check() {
+      clearTimeout(timer);
+      if (findFault()) status.textContent = "";
+      return checkFields([
         ["new-password", findFault()],
-        ["repeat-password", typed("repeat-password") === first.value ? "" : t("password.differ")],
-      ]),
-    refuse: (code) => void checkFields([["new-password", sayRule(code, t, first.value)]]),
+        ["repeat-password", second.value === first.value ? "" : t("password.differ")],
+      ]);
+    },
+    refuse(code) {
+      status.textContent = "";
+      checkFields([["new-password", sayRule(code, t, first.value)]]);
+    },
   };
 }
