@@ -21,6 +21,7 @@ from relay.link.wire import Report
 from relay.log import Log
 from relay.mailbox.boxes import recall_message
 from relay.mailbox.renewals import queue_due_expiries, request_expiry
+from relay.mailbox.reply_boxes import close_idle_reply_boxes
 from relay.mailbox.states import BoxState, BoxStateError
 from relay.store.base import Database, Tx
 from relay.store.errors import NotFoundError
@@ -148,6 +149,7 @@ class Keeper:
         for message in due:
             with self._database.transaction() as tx:
                 recall_message(tx, self._tenant, message.box, message.id, self._actor, why="expiry")
+        close_idle_reply_boxes(self._database, self._tenant, self._actor)
 
     def _forget(self) -> None:
         with self._database.transaction() as tx:
@@ -184,8 +186,8 @@ class Keeper:
             except NotFoundError:
                 return
             match report.kind:
-                case "wrong":
-                    self._note_tries(tx, box, report.count)
+                case "wrong" | "locked" if box.kind != REPLY:
+                    self._note_tries(tx, box, MAX_TRIES if report.kind == "locked" else report.count)
                 case "locked":
                     self._tell_once_a_day(tx, box, "locked")
                 case "forgot":
@@ -195,7 +197,7 @@ class Keeper:
                     tx.append_event(Event("mailbox.server-mode", self._actor, self._tenant, detail=detail))
 
     def _note_tries(self, tx: Tx, box: Box, count: int) -> None:
-        if box.kind == REPLY or count < MAX_TRIES or box.state != BoxState.FIRST:
+        if count < MAX_TRIES or box.state != BoxState.FIRST:
             return
         try:
             request_expiry(tx, self._tenant, box.id, self._actor, why="tries")
