@@ -18,6 +18,7 @@ from relay.store.models.mailbox import (
 )
 from relay.store.models.message import CHUNK, FINISHED, INCOMING, MAIL_KEY, MESSAGE, SEEN, VARIANT
 from relay.store.models.partner import PAIR_PASSWORD, PARTNER
+from relay.store.models.registration import MAILBOX_JOIN, REPLY_CODE
 from relay.store.models.reply_link import REPLY_LINK
 from relay.store.models.return_path import RETURN_PATH
 
@@ -35,6 +36,7 @@ __all__ = [
     "MAILBOX_CARD",
     "MAILBOX_CHUNK",
     "MAILBOX_GENERATION",
+    "MAILBOX_JOIN",
     "MAILBOX_MESSAGE",
     "MAILBOX_QUARANTINE",
     "MAILBOX_SEEN",
@@ -45,6 +47,7 @@ __all__ = [
     "PARTNER",
     "PORTAL_MARK",
     "PORTAL_PUSH",
+    "REPLY_CODE",
     "REPLY_LINK",
     "RETURN_PATH",
     "SEEN",

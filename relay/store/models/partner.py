@@ -38,8 +38,10 @@ PAIR_PASSWORD = Table(
     time_column("created_at"),
     time_column("retired_at", nullable=True),
     time_column("told_at", nullable=True),
+    Column("chosen", Integer, nullable=False, server_default="0"),
     UniqueConstraint("tenant", "sender", "partner_id", "version", name="uq_pair_password_version"),
     Index("ix_pair_password_message_id", "message_id"),
     Index("ix_pair_password_partner_id", "partner_id"),
 )
-"""`kind`: `pair` (all mail between the two) or `message` (one mail only, then `message_id` is set)."""
+"""`kind`: `pair` (all mail between the two) or `message` (one mail only, then `message_id` is set).
+`chosen`: 1 where the partner chose it himself: nobody is told it, and it opens no reply page."""
