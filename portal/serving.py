@@ -21,7 +21,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from portal.app import build_pages, make_app
-from portal.context import open_portal
+from portal.context import Portal, open_portal
 from portal.link.app import make_link_app
 from portal.link.ledger import check_mark
 from portal.link.tls import fingerprint, make_context, read_certificates
@@ -142,10 +142,12 @@ def _end_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _prepare(settings: Settings) -> None:
-    # Once before the workers start: the schema, the mark, and every error of the settings in one place.
+def _prepare(settings: Settings, check: Callable[[Portal], object] | None = None) -> None:
+    # Once before the workers start: the schema, the mark, and every error of the settings in one line.
     portal = open_portal(settings)
     try:
+        if check is not None:
+            check(portal)
         if check_mark(portal):
             _LOG.warning("waiting-for-the-relay", why="its last mark is older than ten minutes, or there is none")
     finally:
@@ -160,7 +162,7 @@ def _run(options: Mapping[str, Any], load: Callable[[], Flask]) -> None:
 def serve_web(settings: Settings) -> None:
     """Run the public listener until it is told to stop. Raises ConfigurationError."""
     _end_with_parent()
-    _prepare(settings)
+    _prepare(settings, build_pages)
     options = _options(settings, "web", settings.web)
     if settings.web.certificate is not None:
         options |= {"certfile": str(settings.web.certificate), "keyfile": str(settings.web.key)}
@@ -170,10 +172,6 @@ def serve_web(settings: Settings) -> None:
         check_mark(portal)
         return make_app(portal, build_pages(portal))
 
-    # What is wrong with brand, texts or bundle is said now, in one line, and not by each worker.
-    portal = open_portal(settings)
-    build_pages(portal)
-    portal.close()
     _run(options, load)
 
 

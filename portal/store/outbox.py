@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
 
 from portal.store.boxes import BoxRow
 from portal.store.models import box, lease, outbox
@@ -22,6 +22,12 @@ OUTBOX = "outbox"
 SENT = "sent"
 LEASE = 2 * MINUTE
 _PER_BOX = 20
+
+_TAKE_LEASE = text(
+    "INSERT INTO lease (box, puller, until, offered) VALUES (:box, :puller, :until, :offered) "
+    "ON CONFLICT (box) DO UPDATE SET puller = excluded.puller, until = excluded.until, offered = excluded.offered "
+    "WHERE lease.until <= :now OR lease.puller = excluded.puller RETURNING box"
+)
 
 Parts = Sequence[tuple[int, int]]
 """Part numbers, each with its count of chunks."""
@@ -167,16 +173,10 @@ def lease_entries(connection: Connection, puller: str, limit: int, now: int) -> 
 
 
 def _take_lease(connection: Connection, box_id: str, puller: str, now: int) -> bool:
-    values = {"puller": puller, "until": now + LEASE, "offered": now}
     changed = connection.execute(
-        update(lease).where(lease.c.box == box_id, or_(lease.c.until <= now, lease.c.puller == puller)).values(**values)
+        _TAKE_LEASE, {"box": box_id, "puller": puller, "until": now + LEASE, "offered": now, "now": now}
     )
-    if changed.rowcount:
-        return True
-    if connection.execute(select(lease.c.box).where(lease.c.box == box_id)).first() is not None:
-        return False
-    connection.execute(insert(lease), {"box": box_id, **values})
-    return True
+    return changed.first() is not None
 
 
 def acknowledge(connection: Connection, box_id: str, entry_id: str, state: str, now: int) -> None:
