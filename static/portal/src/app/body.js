@@ -43,5 +43,5 @@ export function showBody({ html, text, inline }, { title, words, onText, onKey }
     // "*": an opaque origin has no name. Only this frame's window gets it.
     frame.contentWindow.postMessage({ html, pictures, lang: guessLanguage(text ?? html.replace(/<[^>]*>/g, " ")) }, "*", [port2]);
   });
-  return h("div", null, frame, note);
+  return h("div.mail-body", null, frame, note);
 }

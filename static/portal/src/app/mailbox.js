@@ -116,8 +116,8 @@ class App {
     }
     this.#page = view === "compose" ? made : null;
     this.redraw();
-    // The heading of what was asked for is where reading starts, also by ear.
-    (alone ? find("list") : pane).querySelector("h1")?.focus({ preventScroll: alone });
+    // The heading of what was asked for is where reading starts, also by ear; a page that just opened starts at its top.
+    if (turn > 1) (alone ? find("list") : pane).querySelector("h1")?.focus({ preventScroll: alone });
     made?.then?.(() => turn === this.#turn && this.redraw(), (error) => this.fail(error));
   }
 

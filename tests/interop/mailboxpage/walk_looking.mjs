@@ -1,0 +1,68 @@
+/** Every view in light and dark, at three widths and in both languages: axe, reflow, small targets; pictures if asked for. */
+import path from "node:path";
+import { enter, open, runAxe, until } from "./browser.mjs";
+import { readTitle } from "./press.mjs";
+
+const WIDTHS = [[320, 640], [390, 844], [1280, 870]];
+
+export async function run({ page, input }) {
+  const faults = [];
+  await page.setViewport({ width: 1280, height: 870 });
+  await enter(page, input.url, { ...input, suffix: `?lang=${input.lang}` });
+  const titled = (words) => until(async () => (await readTitle(page)).includes(words), words);
+  const views = {
+    inbox: () => open(page, "#/"),
+    html: async () => {
+      await open(page, `#/m/${input.contract}`);
+      await titled("Loan");
+      await until(() => page.$eval("iframe.mail-frame", (one) => one.clientHeight > 150), "the body");
+    },
+    plain: async () => {
+      await open(page, `#/m/${input.answer}`);
+      await until(() => page.$("#read .mail-text a"), "the body");
+    },
+    damaged: () => open(page, `#/m/${input.damaged}`),
+    compose: async () => {
+      await open(page, `#/reply/${input.answer}`);
+      await until(() => page.$("#text"), "the composer");
+    },
+    sent: () => open(page, "#/sent"),
+    drafts: () => open(page, "#/drafts"),
+    account: async () => {
+      await open(page, "#/account");
+      await until(() => page.$("#read .file"), "the sessions");
+      await page.$eval("#read details", (one) => (one.open = true));
+    },
+    keys: async () => {
+      await open(page, "#/");
+      await until(() => page.$("#split[data-view=list]"), "the list");
+      await page.$eval("#keys", (one) => one.click());
+      await until(() => page.$("dialog[open]"), "the dialog");
+    },
+  };
+  for (const [name, show] of Object.entries(views)) {
+    await show();
+    await until(() => page.$eval("#read", (one) => !one.querySelector("[aria-busy]")), "quiet");
+    for (const scheme of input.schemes) {
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      for (const [width, height] of WIDTHS) {
+        await page.setViewport({ width, height });
+        const place = `${name} ${input.lang} ${scheme} ${width}`;
+        faults.push(...(await runAxe(page)).map((fault) => `${place}: ${fault}`));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) faults.push(`${place}: ${wide}px too wide`);
+        const small = await page.evaluate(() =>
+          [...document.querySelectorAll("main a, main button, main input, header a, header button")]
+            .filter((one) => one.getClientRects().length && !one.closest("p, .quote, .mail-text"))
+            .map((one) => [one.getBoundingClientRect(), one.textContent.trim()])
+            .filter(([box]) => box.width < 24 || box.height < 24)
+            .map(([box, words]) => `${words} ${Math.round(box.width)}x${Math.round(box.height)}`),
+        );
+        faults.push(...small.map((words) => `${place}: small target ${words}`));
+        if (input.pictures) await page.screenshot({ path: path.join(input.pictures, `${name}-${input.lang}-${scheme}-${width}.png`), fullPage: width < 1000 });
+      }
+    }
+    await page.setViewport({ width: 1280, height: 870 });
+  }
+  return faults;
+}
