@@ -22,7 +22,7 @@ from relay.spool.settle import settle_many
 from relay.spool.system_mail import SystemMail, new_system_message
 from relay.spool.values import Delivery
 from relay.store.base import Database, Tx
-from relay.store.repositories.messages import SYSTEM
+from relay.store.repositories.messages import PORTAL, SYSTEM
 from relay.store.writer import GroupCommitWriter, call_each
 
 _log = Log("deliver")
@@ -114,6 +114,9 @@ def _reason_to_alert(delivery: Delivery, ending: Ending) -> str:
     is_failed = ending.settlement is not None and ending.settlement.state is State.FAILED
     if is_failed and delivery.message.origin == SYSTEM:
         return "a mail of the gateway's own was refused"
+    if is_failed and delivery.message.origin == PORTAL:
+        # Its partner gets no report by plain e-mail, so a person has to know.
+        return "an answer from the portal was refused by its next hop"
     outcome = ending.outcome
     if isinstance(outcome, Deferred) and outcome.why is Why.ROUTE and ending.copy.attempts <= 1:
         return "no next hop for a recipient: look at the mailer table"

@@ -81,6 +81,8 @@ class Keeper:
         self._compare = compare
         self._link: PortalLink | None = None
         self._alarmed: set[str] = set()
+        self._is_mark_missing = False
+        """The portal was away when the mark was due: readers wait for it, so it is tried again each second."""
 
     def run(self, stop: threading.Event) -> None:
         """Work until the event is set."""
@@ -88,7 +90,8 @@ class Keeper:
         while not stop.is_set():
             if time.monotonic() >= next_at:
                 next_at = time.monotonic() + 1.0
-                self.run_due()
+                if not self.run_due() and self._is_mark_missing:
+                    self._try_mark()
             stop.wait(0.5)
 
     def run_due(self) -> bool:
@@ -110,7 +113,7 @@ class Keeper:
 
     def run_once(self) -> str:
         """Do all of it; what fails is logged and done the next time. Return a short status."""
-        failed = []
+        failed: list[str] = []
         for name, step in (
             ("late", self._keep_late),
             ("expiry", self._keep_expiry),
@@ -129,7 +132,15 @@ class Keeper:
             except Exception:  # one broken step must not stop the others
                 _log.exception("keeper-step-failed", step=name)
                 failed.append(name)
+        self._is_mark_missing = "mark" in failed
         return "failed: " + " ".join(failed) if failed else "ok"
+
+    def _try_mark(self) -> None:
+        try:
+            self._keep_mark()
+            self._is_mark_missing = False
+        except LetterlockError as error:
+            _log.info("portal-still-away", error=type(error).__name__)
 
     def close(self) -> None:
         """Close the connection; a call that waits ends."""

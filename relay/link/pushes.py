@@ -182,25 +182,29 @@ class Pusher:
         return len(claimed)
 
     def _claim(self, limit: int) -> list[_Claimed]:
+        """Return leased rows; what may not be pushed any more is dropped on the way."""
         with self._database.reading() as tx:
             if not pushes.is_push_due(tx, self._tenant):
                 return []
-        with self._database.transaction() as tx:
-            claimed = []
-            for push in pushes.claim_pushes(tx, self._tenant, self._owner, limit):
-                if push.kind != pushes.MESSAGE or push.copy_id is None:
-                    claimed.append(_Claimed(push, None))
-                    continue
-                try:
-                    delivery = lease_portal_copy(tx, self._owner, push.copy_id)
-                except LeaseLostError:
-                    pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + 5 * SECOND, error="copy busy")
-                    continue
-                if delivery is None or not _is_approved(delivery):
-                    self._drop(tx, push)
-                    continue
-                claimed.append(_Claimed(push, delivery))
-            return claimed
+        while True:
+            with self._database.transaction() as tx:
+                found = pushes.claim_pushes(tx, self._tenant, self._owner, limit)
+                claimed = [one for push in found if (one := self._lease_copy(tx, push)) is not None]
+            if claimed or not found:
+                return claimed
+
+    def _lease_copy(self, tx: Tx, push: Push) -> _Claimed | None:
+        if push.kind != pushes.MESSAGE or push.copy_id is None:
+            return _Claimed(push, None)
+        try:
+            delivery = lease_portal_copy(tx, self._owner, push.copy_id)
+        except LeaseLostError:
+            pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + 5 * SECOND, error="copy busy")
+            return None
+        if delivery is None or not _is_approved(delivery):
+            self._drop(tx, push)
+            return None
+        return _Claimed(push, delivery)
 
     def _drop(self, tx: Tx, push: Push) -> None:
         """The copy goes another way now: its sealed form is destroyed, here and where a part of it may lie already."""
@@ -235,7 +239,7 @@ class Pusher:
                 fate = self._steps.run(self._own_link(), push)
         except LinkDownError as error:
             self._gate.note_down(error)
-            self._postpone(one, error, self._gate.seconds_to_wait() * SECOND)
+            self._postpone(one, error, max(1.0, self._gate.seconds_to_wait()) * SECOND)
             return
         except LetterlockError as error:
             delay = min(next_delay_ms(push.attempts + 1), _LONGEST_DELAY_MS)

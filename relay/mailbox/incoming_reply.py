@@ -24,6 +24,7 @@ from relay.mailbox.incoming_spool import SpoolDraft
 from relay.mailbox.replies import ReplyMail, ReplyPart, Write, write_reply
 from relay.message.addresses import Mailbox
 from relay.message.compose import make_message_id
+from relay.protect.passwords import NAMED
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database, Tx
 from relay.store.errors import NotFoundError
@@ -242,7 +243,7 @@ class Replies:
             ("fixed:reply-copy",),
             confidential=True,
             subject_policy="generic",
-            options={"password_id": password.id},
+            options={NAMED: password.id},
             sender=message.sender,
         )
         return _Copy(self._draft(), partner, decision)

@@ -13,11 +13,13 @@ from relay.core.decision import Decision
 from relay.core.ports import Actor, Grant, KeyStore, SealedBlob
 from relay.core.wire.contexts import message_password_context, pair_password_context
 from relay.store.base import Database, Tx
-from relay.store.errors import ConflictError
+from relay.store.errors import ConflictError, NotFoundError
 from relay.store.repositories import passwords as rows
 from relay.store.repositories.partners import Partner
 
 _FOR_MESSAGE = "message"
+NAMED = "password_id"
+"""Option of a decision that names a stored password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class PairPasswords:
     def plan(self, sender: str, partner: Partner, decision: Decision, message_id: str) -> PasswordPlan:
         """Return the password to use. Raises KeyStoreError or StorageError, both temporary."""
         for_message = decision.password_mode == _FOR_MESSAGE
+        if NAMED in decision.options:
+            return self._plan_named(sender, partner, decision.options[NAMED], message_id)
         with self._database.reading() as tx:
             if for_message:
                 found = rows.message_password(tx, self._tenant, message_id, partner.id)
@@ -62,6 +66,21 @@ class PairPasswords:
         password = self.reveal(found, Grant("protect", message_id, str(self._actor)))
         tell = found.told_at is None or decision.show_password
         return PasswordPlan(sender, partner, password, found.version, found.id, None, for_message, tell)
+
+    def _plan_named(self, sender: str, partner: Partner, password_id: str, message_id: str) -> PasswordPlan:
+        """Return the very password that a decision of ours names: a partner's copy opens like the PDF that he answered.
+
+        Raises NotFoundError, final, for one that is not of this pair: the mail is set aside and nobody is told.
+        """
+        with self._database.reading() as tx:
+            found = rows.get_password(tx, self._tenant, password_id)
+        if (found.sender, found.partner_id) != (sender, partner.id):
+            raise NotFoundError(f"password {password_id}: not of this pair")
+        password = self.reveal(found, Grant("protect", message_id, str(self._actor)))
+        is_for_message = found.kind == rows.MESSAGE
+        return PasswordPlan(
+            sender, partner, password, found.version, found.id, None, is_for_message=is_for_message, tell=False
+        )
 
     def _make(self, sender: str, partner: Partner, version: int, message_id: str | None) -> PasswordPlan:
         password = self._generate()
