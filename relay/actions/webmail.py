@@ -27,7 +27,7 @@ from relay.spool.claims import PORTAL_HOP
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database, EventDetail
 from relay.store.repositories import mailbox_pushes as pushes
-from relay.store.repositories.mailbox_messages import MAIL
+from relay.store.repositories.mailbox_messages import MAIL, find_thread
 
 Preview = Callable[[OpenMessage], bytes | None]
 """Makes the PDF to keep of a message, or None where it cannot be made."""
@@ -116,12 +116,18 @@ class WebmailAction:
             message_id=message.work.message.id,
             time_ms=now,
             expires_ms=now + KEEP_MESSAGE_MS,
+            thread=None if plan.is_new else self._find_thread(message, plan.box.id),
         )
         sealed = self._tools.sealer.seal_mail(place, composed, facts)
         try:
             self._queue(one, plan, sealed)
         finally:
             sealed.close()
+
+    def _find_thread(self, message: OpenMessage, box_id: str) -> str | None:
+        parsed = message.parsed
+        with self._database.reading() as tx:
+            return find_thread(tx, self._tenant, box_id, (*parsed.in_reply_to, *parsed.references))
 
     def _queue(self, one: DecidedCopy, plan: BoxPlan, sealed: SealedMessage) -> None:
         with self._database.transaction() as tx:

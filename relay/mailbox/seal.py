@@ -105,6 +105,8 @@ class MailFacts:
     expires_ms: int
     files_allowed: bool | None = None
     """Of a ticket: whether the answer may have files."""
+    thread: str | None = None
+    """The thread that it goes on; None begins one."""
 
 
 class Sealer:
@@ -124,7 +126,7 @@ class Sealer:
         file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self._temporary_dir)))  # noqa: SIM115 - closed by SealedMessage
         try:
             parts, index, size = self._seal_parts(mail, message_id, key, file)
-            thread = new_id()
+            thread = facts.thread or new_id()
             head = MailHead(
                 thread=thread,
                 sender=mail.sender,

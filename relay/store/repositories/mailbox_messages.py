@@ -61,6 +61,7 @@ class BoxMessage:
     """Recalled, expired, or deleted by the reader: sealed bytes and chunks are gone."""
 
 
+_MOST_IDS = 50
 _COLUMNS = tuple(BoxMessage.__dataclass_fields__)
 _LISTS = ("to_addresses", "cc_addresses", "references_ids")
 _INSERT = insert_sql("mailbox_message", _COLUMNS)
@@ -115,6 +116,19 @@ def messages_of_copies(tx: Tx, tenant: str, copy_ids: Sequence[str]) -> dict[str
     marks = ", ".join("?" * len(copy_ids))
     rows = tx.fetch_all(_SELECT + f"WHERE tenant = ? AND copy_id IN ({marks}) ORDER BY no", [tenant, *copy_ids])
     return {message.copy_id or "": message for message in map(_from_row, rows)}
+
+
+def find_thread(tx: Tx, tenant: str, box_id: str, header_message_ids: Sequence[str]) -> str | None:
+    """Return the thread of the newest mail in a box that has one of these Message-IDs (RFC 5322 3.6.4)."""
+    wanted = [one for one in header_message_ids if one][-_MOST_IDS:]
+    if not wanted:
+        return None
+    row = tx.fetch_one(
+        "SELECT thread FROM mailbox_message WHERE box = ? AND tenant = ? AND kind = 'mail'"  # noqa: S608
+        f" AND header_message_id IN ({', '.join('?' * len(wanted))}) ORDER BY no DESC LIMIT 1",
+        [box_id, tenant, *wanted],
+    )
+    return None if row is None else str(row[0])
 
 
 def senders_of_box(tx: Tx, tenant: str, box_id: str, *, is_kept: bool = True) -> frozenset[str]:

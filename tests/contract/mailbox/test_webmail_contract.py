@@ -12,6 +12,7 @@ from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.lifecycle import State
 from relay.core.wire.sealed import LoginNameError, MailboxDataError
 from relay.mailbox.notices import QUIET_MS
+from relay.store.repositories.mailbox_messages import messages_of_box
 from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, password_in
 
 
@@ -251,3 +252,19 @@ def test_address_that_can_be_no_user_name_gets_a_pdf(world: World, monkeypatch: 
     copy = world.copy(message_id)
     assert (copy.state, copy.hop) == (State.QUEUED, "outside")
     assert [box.kind for box in world.boxes()] == ["reply"]
+
+
+def test_answers_go_on_with_their_thread(world: World) -> None:
+    threads = []
+    for number, answers in ((1, ""), (2, "<1@bank.example>"), (3, "")):
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = MARIA, ANNA, "{webmail} Contract"
+        mail["Message-ID"] = f"<{number}@bank.example>"
+        if answers:
+            mail["In-Reply-To"] = mail["References"] = answers
+        mail.set_content("x")
+        world.send_raw(mail)
+        world.work()
+        with world.db.reading() as tx:
+            threads.append(messages_of_box(tx, TENANT, world.box().id)[-1].thread)
+    assert threads[0] == threads[1] != threads[2]
