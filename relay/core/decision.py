@@ -91,6 +91,8 @@ class Decision:
     """Text for the sender on reject or hold."""
     warnings: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
-    """`bcc`: the recipient's own address where To and Cc do not name it, so that it shares no protected copy."""
+    """`bcc`: the recipient's own address where To and Cc do not name it, so that it shares no protected copy.
+    `registration`: `on` lets the copy wait until the partner has chosen; `mailbox` or `pdf` is what he chose.
+    `reply_secret`: `printed-code` where the PDF's password must not open its reply page."""
     sender: str = ""
     """Own address whose pair password protects the copy, and the only one that is told it; empty without protection."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from relay.core.decision import Decision, HeaderChange, Method, Reason
-from relay.core.documents.policy import Cipher, PasswordMode, SubjectPolicy, TooLarge
+from relay.core.documents.policy import Cipher, PasswordMode, Registration, ReplySecret, SubjectPolicy, TooLarge
 from relay.core.envelope import Side
 from relay.policy.case import Case, RuleOutcome
 from relay.policy.choose import Choice
@@ -116,11 +116,12 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
     facts, recipient, ruleset, method = case.facts, case.recipient, case.ruleset, choice.methods[0]
     switches = ruleset.switches
     cipher: str = recipient.partner.cipher or switches.cipher
-    password, subject = switches.password, switches.subject
+    password, subject, registration = switches.password, switches.subject, switches.registration
     for action in (*outcome.options, *((outcome.terminal,) if outcome.terminal is not None else ())):
         cipher = action.cipher or cipher
         password = action.password or password
         subject = action.subject or subject
+        registration = action.registration or registration
     is_confidential = wishes.is_confidential or outcome.is_confidential
     if is_confidential:
         subject = SubjectPolicy.GENERIC
@@ -132,7 +133,14 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
     secret = f"; confidential by {wishes.confidential_source}" if wishes.is_confidential else ""
     if wishes.is_confidential:
         rules = (*rules, wishes.confidential_source)
-    is_hidden = recipient.address not in facts.named
+    # Bcc: an address that To and Cc do not name shares no copy that could name it to others.
+    options = {} if recipient.address in facts.named else {"bcc": recipient.address}
+    has_password = method is Method.WEBMAIL or password is PasswordMode.PAIR
+    # What a person released goes now; and there is no page to register on where no portal is linked.
+    if registration is Registration.ON and has_password and choice.reason is not Reason.OPERATOR:
+        options |= {"registration": "on"} if _is_possible(Method.WEBMAIL, recipient, ruleset) else {}
+    if switches.reply_secret is ReplySecret.PRINTED_CODE:
+        options["reply_secret"] = str(switches.reply_secret)
     return Decision(
         method,
         choice.reason,
@@ -148,7 +156,6 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
         subject_strip=wishes.strip,
         subject_policy=str(subject),
         warnings=tuple(warnings),
-        # Bcc: an address that To and Cc do not name shares no copy that could name it to others.
-        options={"bcc": recipient.address} if is_hidden else {},
+        options=options,
         sender=facts.pair_owner,
     )

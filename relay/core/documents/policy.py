@@ -103,6 +103,20 @@ class TooLarge(StrEnum):
     HOLD = "hold"
 
 
+class Registration(StrEnum):
+    """Whether a partner chooses mailbox or PDF, and the password, before the first mail leaves; until then it waits."""
+
+    OFF = "off"
+    ON = "on"
+
+
+class ReplySecret(StrEnum):
+    """What opens the reply page of a PDF: its password, or a code that its last page prints (sealed-mailbox 12)."""
+
+    PASSWORD = "password"  # noqa: S105 - a policy word
+    PRINTED_CODE = "printed-code"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action; which fields count depends on `kind`. Empty or None means not given."""
@@ -113,6 +127,7 @@ class Action:
     cipher: Cipher | None = None
     password: PasswordMode | None = None
     subject: SubjectPolicy | None = None
+    registration: Registration | None = None
     confidential: bool = False
     locked: bool = False
     """The writer's wish cannot choose another protection."""
@@ -171,6 +186,8 @@ class Switches:
     password: PasswordMode = PasswordMode.PAIR
     cipher: Cipher = Cipher.AES_256
     subject: SubjectPolicy = SubjectPolicy.KEEP
+    registration: Registration = Registration.OFF
+    reply_secret: ReplySecret = ReplySecret.PASSWORD
 
 
 _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
@@ -186,6 +203,8 @@ _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
     "password": PasswordMode,
     "cipher": Cipher,
     "subject": SubjectPolicy,
+    "registration": Registration,
+    "reply_secret": ReplySecret,
 }
 
 
@@ -304,6 +323,7 @@ def _read_protection(fields: Fields, kind: ActionKind) -> Action:
         cipher=_optional(fields, "cipher", Cipher),
         password=_optional(fields, "password", PasswordMode),
         subject=_optional(fields, "subject", SubjectPolicy),
+        registration=_optional(fields, "registration", Registration),
         confidential=fields.flag("confidential", False),
         locked=fields.flag("locked", False) if kind is not ActionKind.SET else False,
     )
@@ -352,7 +372,7 @@ def _write_action(action: Action) -> Json:
     written: JsonObject = {"action": action.kind.value}
     if action.kind is ActionKind.PROTECT:
         written["methods"] = [method.value for method in action.methods]
-    for key in ("cipher", "password", "subject"):
+    for key in ("cipher", "password", "subject", "registration"):
         value = getattr(action, key)
         if value is not None:
             written[key] = str(value)
