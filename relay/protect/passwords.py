@@ -36,6 +36,8 @@ class PasswordPlan:
     is_for_message: bool
     tell: bool
     """The sender must be told it in full."""
+    is_chosen: bool = False
+    """The partner chose it: no sender is told it, and it opens no reply page."""
 
 
 class PairPasswords:
@@ -61,11 +63,31 @@ class PairPasswords:
             else:
                 found = rows.current_pair_password(tx, self._tenant, sender, partner.id)
             version = rows.next_version(tx, self._tenant, sender, partner.id)
+            chosen = None
+            # A pair whose password was rotated gets one that nobody had before.
+            if version == 1 and not for_message and decision.options.get("registration"):
+                chosen = rows.chosen_password(tx, self._tenant, partner.id)
+        if chosen is not None and not decision.new_password:
+            return self._copy(chosen, sender, partner, version, message_id)
         if found is None or (decision.new_password and not for_message):
             return self._make(sender, partner, version, message_id if for_message else None)
         password = self.reveal(found, Grant("protect", message_id, str(self._actor)))
-        tell = found.told_at is None or decision.show_password
-        return PasswordPlan(sender, partner, password, found.version, found.id, None, for_message, tell)
+        tell = not found.is_chosen and (found.told_at is None or decision.show_password)
+        return PasswordPlan(
+            sender, partner, password, found.version, found.id, None, for_message, tell, is_chosen=found.is_chosen
+        )
+
+    def _copy(
+        self, chosen: rows.PairPassword, sender: str, partner: Partner, version: int, message_id: str
+    ) -> PasswordPlan:
+        """What the partner chose for mail of another sender serves this pair as well."""
+        password = self.reveal(chosen, Grant("protect", message_id, str(self._actor)))
+        blob = self.seal(sender, partner.id, version, password)
+        return PasswordPlan(sender, partner, password, version, None, blob, False, tell=False, is_chosen=True)
+
+    def seal(self, sender: str, partner_id: str, version: int, password: str) -> SealedBlob:
+        """Seal a pair's password as this version. Raises KeyStoreError."""
+        return self._keystore.seal(self._context(sender, partner_id, version, None), password.encode("ascii"))
 
     def _plan_named(self, sender: str, partner: Partner, password_id: str, message_id: str) -> PasswordPlan:
         """Return the very password that a decision of ours names: a partner's copy opens like the PDF that he answered.
@@ -110,6 +132,7 @@ class PairPasswords:
                 blob=plan.blob,
                 actor=self._actor,
                 message_id=message_id if plan.is_for_message else None,
+                is_chosen=plan.is_chosen,
             )
             if made is None:
                 raise ConflictError("another mail of this pair made the password first")

@@ -34,18 +34,20 @@ class PairPassword:
     retired_at: int | None
     told_at: int | None
     """When the sender was told it in full."""
+    is_chosen: bool = False
+    """The partner chose it himself: nobody is told it, and it opens no reply page (sealed-mailbox 12)."""
 
 
 _SELECT = (
     "SELECT id, tenant, sender, partner_id, version, kind, message_id, key_id, mechanism, format, data,"
-    " created_at, retired_at, told_at FROM pair_password "
+    " created_at, retired_at, told_at, chosen FROM pair_password "
 )
 
 
 def _from_row(row: Row) -> PairPassword:
     password_id, tenant, sender, partner_id, version, kind, message_id = row[:7]
     blob = SealedBlob(key_id=row[7], mechanism=row[8], format=row[9], data=bytes(row[10]))
-    created_at, retired_at, told_at = row[11:]
+    created_at, retired_at, told_at, chosen = row[11:]
     return PairPassword(
         id=password_id,
         tenant=tenant,
@@ -58,6 +60,7 @@ def _from_row(row: Row) -> PairPassword:
         created_at=created_at,
         retired_at=retired_at,
         told_at=told_at,
+        is_chosen=bool(chosen),
     )
 
 
@@ -67,6 +70,16 @@ def current_pair_password(tx: Tx, tenant: str, sender: str, partner_id: str) -> 
         _SELECT + "WHERE tenant = ? AND sender = ? AND partner_id = ? AND kind = 'pair' AND retired_at IS NULL"
         " ORDER BY version DESC LIMIT 1",
         [tenant, sender, partner_id],
+    )
+    return None if row is None else _from_row(row)
+
+
+def chosen_password(tx: Tx, tenant: str, partner_id: str) -> PairPassword | None:
+    """Return the newest password in use that the partner chose himself, whoever the sender."""
+    row = tx.fetch_one(
+        _SELECT + "WHERE tenant = ? AND partner_id = ? AND kind = 'pair' AND chosen = 1 AND retired_at IS NULL"
+        " ORDER BY created_at DESC, id LIMIT 1",
+        [tenant, partner_id],
     )
     return None if row is None else _from_row(row)
 
@@ -101,18 +114,19 @@ def add_password(
     blob: SealedBlob,
     actor: Actor,
     message_id: str | None = None,
+    is_chosen: bool = False,
 ) -> PairPassword | None:
     """Add a sealed password as `version`; the pair's older ones are retired by it (not by one for a single mail).
 
     None when somebody else added that version first: read the current one and use that. `message_id` makes it one for
-    that mail only.
+    that mail only; `is_chosen`: by the partner.
     """
     now = tx.now_ms()
     kind = PAIR if message_id is None else MESSAGE
     password_id = new_id()
     made = tx.run(
         "INSERT INTO pair_password (id, tenant, sender, partner_id, version, kind, message_id, key_id, mechanism,"
-        " format, data, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " format, data, created_at, chosen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (tenant, sender, partner_id, version) DO NOTHING",
         [
             password_id,
@@ -127,6 +141,7 @@ def add_password(
             blob.format,
             blob.data,
             now,
+            int(is_chosen),
         ],
     )
     if not made:
@@ -142,6 +157,7 @@ def add_password(
         "partner": partner_id,
         "version": version,
         "for": kind,
+        "chosen": is_chosen,
     }
     tx.append_event(Event("password.created", actor, tenant, message_id=message_id, detail=detail))
     return get_password(tx, tenant, password_id)
