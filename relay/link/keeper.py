@@ -69,8 +69,9 @@ class Keeper:
         hints: Hints,
         look_after_late: Callable[[], int],
         compare: Callable[[PortalLink], None],
+        is_mark_due: Callable[[], bool],
     ) -> None:
-        """`look_after_late`: the pusher's; `compare`: looks at the mark and reconciles (relay.link.reconcile)."""
+        """`look_after_late`: the pusher's; `compare`, `is_mark_due`: look at the mark (relay.link.reconcile)."""
         self._database = database
         self._tenant = tenant
         self._actor = actor
@@ -79,6 +80,7 @@ class Keeper:
         self._hints = hints
         self._look_after_late = look_after_late
         self._compare = compare
+        self._is_mark_due = is_mark_due
         self._link: PortalLink | None = None
         self._alarmed: set[str] = set()
         self._is_mark_missing = False
@@ -132,13 +134,11 @@ class Keeper:
             except Exception:  # one broken step must not stop the others
                 _log.exception("keeper-step-failed", step=name)
                 failed.append(name)
-        self._is_mark_missing = "mark" in failed
         return "failed: " + " ".join(failed) if failed else "ok"
 
     def _try_mark(self) -> None:
         try:
             self._keep_mark()
-            self._is_mark_missing = False
         except LetterlockError as error:
             _log.info("portal-still-away", error=type(error).__name__)
 
@@ -174,9 +174,11 @@ class Keeper:
         return self._link
 
     def _keep_mark(self) -> None:
+        self._is_mark_missing = True
         if self._gate.is_open:
             self._compare(self._own_link())
             self._gate.note_up()
+            self._is_mark_missing = False
 
     def _keep_reports(self) -> None:
         if not self._gate.is_open:
