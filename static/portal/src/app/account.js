@@ -67,7 +67,6 @@ function makePasswordForm(app) {
   const [next, nextField] = field("password-new", "password-new", "new-password", "password-rule");
   const [again, againField] = field("password-again", "password-again", "new-password");
   const problem = h("p.field-error", { role: "alert" });
-  const done = h("p", { role: "status" });
   const save = h("button.button.second", null, words.t("password-save"));
   const refuse = (text, input) => {
     problem.textContent = text;
@@ -79,7 +78,6 @@ function makePasswordForm(app) {
     event.preventDefault();
     if (save.disabled) return;
     refuse("");
-    done.textContent = "";
     const missing = [...next.value.normalize("NFC")].length;
     if (!now.value) return refuse(words.t("input.password.empty"), now);
     if (missing < 12) return refuse(words.t("password.short", { n: 12 - missing }), next);
@@ -88,9 +86,9 @@ function makePasswordForm(app) {
     save.textContent = words.t("password-saving");
     try {
       app.session = await app.engine.changePassword(session, { newPassword: next.value, password: now.value });
-      app.reopen();
       form.reset();
-      done.textContent = words.t("password-saved");
+      await app.reopen();
+      app.say(words.t("password-saved"), 12000);
     } catch (error) {
       refuse(app.explain(error), error.code === "wrong" ? now : next);
     } finally {
@@ -103,7 +101,7 @@ function makePasswordForm(app) {
     h("input", { type: "text", autocomplete: "username", value: session.name, hidden: true, readonly: true }),
     nowField, nextField, againField, problem,
     h("p.note.warn", null, words.t(session.recoverable ? "password-lost" : "password-lost-all", { org: session.org })),
-    h("div.actions", null, save), done);
+    h("div.actions", null, save));
   return h("section", { "aria-labelledby": "password-title" },
     h("details", null, h("summary", null, h("h2", { id: "password-title" }, words.t("password-change"))), form));
 }

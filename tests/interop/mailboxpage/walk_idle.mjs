@@ -1,0 +1,20 @@
+/** Nobody is there: a warning that can be answered, then the sign-out; and an account that somebody else may hold. */
+import { enter, runAxe, text, until } from "./browser.mjs";
+import { press } from "./press.mjs";
+
+export async function run({ page, input }) {
+  const result = {};
+  await enter(page, input.url, input);
+  if (input.somebodyElse) {
+    result.note = await until(() => text(page, "#notes .note.error"), "the warning");
+    result.rows = await page.$$eval("#list a.mail", (all) => all.filter((one) => one.getClientRects().length).length);
+    return result;
+  }
+  result.warning = await until(() => page.$("dialog[open]").then((one) => one && text(page, "dialog[open]")), "the warning");
+  result.axe = await runAxe(page);
+  await press(page, "Stay signed in");
+  result.stayed = !(await page.$("dialog[open]"));
+  await until(() => page.$("dialog[open]"), "the second warning");
+  await until(async () => new URL(page.url()).pathname === "/", "the sign-in page");
+  return result;
+}
