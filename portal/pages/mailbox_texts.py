@@ -60,6 +60,7 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "loading-file": "Loading {name}",
         "file-saved": "{name} was handed to your browser. If nothing was saved, press the button again.",
         "cancel": "Cancel",
+        "try-again": "Try again",
         "close": "Close",
         "reply": "Reply",
         "delete": "Delete",

@@ -33,6 +33,7 @@ class App {
   #page = null;
   #turn = 0;
   #urls = [];
+  #listTop = 0;
 
   async start() {
     this.session = await this.engine.resume();
@@ -45,6 +46,8 @@ class App {
     this.keyboard = makeKeyboard(this);
     this.idle = watchIdle(this, this.session.idleSeconds, { leave: (told) => this.signOut(told), touch: () => this.refresh() });
     addEventListener("hashchange", () => this.show());
+    // A file that is let go beside the composer must not take the place of the page.
+    for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
     this.reopen();
   }
 
@@ -52,10 +55,14 @@ class App {
   async reopen() {
     this.mailbox = this.engine.openMailbox(this.session);
     this.mailbox.addEventListener("change", () => this.redraw());
-    await this.attempt(async () => {
+    try {
       await this.mailbox.refresh();
       [this.drafts] = await Promise.all([this.mailbox.listDrafts(), this.refreshSent()]);
-    });
+    } catch (error) {
+      if (isSignedOut(error)) return this.out("signed-out");
+      // Not "no messages": that is not known.
+      return fill(find("wait"), h("p", null, this.explain(error)), button("button", this.words.t("try-again"), () => this.reopen()));
+    }
     this.loaded = true;
     find("wait").hidden = true;
     await this.show();
@@ -87,6 +94,7 @@ class App {
 
   async show() {
     const turn = ++this.#turn;
+    if (this.route.view === this.route.box) this.#listTop = scrollY;
     this.#page?.close?.();
     this.#page = null;
     for (const url of this.#urls.splice(0)) setTimeout(() => URL.revokeObjectURL(url), REFRESH);
@@ -102,14 +110,19 @@ class App {
     const pane = find("read");
     pane.scrollTop = 0;
     this.redraw();
+    // On a narrow screen the page itself scrolls: a message begins at its top, the list stays where it was.
+    scrollTo(0, alone ? this.#listTop : 0);
     let made = null;
-    await this.attempt(async () => {
+    try {
       if (view === "message") made = showMessage(this, pane, id);
       else if (view === "item") made = showSent(this, pane, id);
       else if (view === "account") made = showAccount(this, pane);
       else if (view === "compose") made = await showWriter(this, pane, first === "reply" ? { re: id } : { draft: id });
       else fill(pane, h("p.empty", null, this.words.t("choose")));
-    });
+    } catch (error) {
+      this.quiet(error);
+      fill(pane, h("h1", { tabindex: -1 }, this.words.t("gone")), h("p.note.error", null, this.explain(error)));
+    }
     if (turn !== this.#turn) {
       made?.close?.();
       return;

@@ -59,49 +59,59 @@ export async function showWriter(app, pane, { re, draft }) {
     picker,
     h("p.quiet.small", null, words.t("drop-files", { size: words.size(Math.floor(app.session.limits.message / 2 ** 20) * 1e6) })),
   );
-  const runs = new Map(); // part number -> AbortController of an upload that runs
-  const waiting = []; // files chosen whose part number is not known yet
+  const runs = new Map(); // part number -> AbortController of the upload that runs
+  const queue = []; // files that wait for their turn
+  let busy = false;
   picker.addEventListener("change", () => {
-    add([...picker.files]);
+    add(picker.files);
     picker.value = "";
   });
-  for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
-    drop.addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", over);
-      if (kind === "drop") add([...event.dataTransfer.files]);
-    });
-  }
 
+  /** One after another: each then gets the whole line, and its progress means something. @param {Iterable<File>} chosen */
   async function add(chosen) {
-    // One after another: each then gets the whole line, and progress means something.
-    for (const file of chosen) await upload(file.name, (options) => composer.attach(file, options));
+    queue.push(...chosen);
+    drawFiles();
+    if (busy) return;
+    busy = true;
+    while (queue.length) {
+      const file = queue.shift();
+      await upload(file.name, (options) => composer.attach(file, options), () => composer.attachments.at(-1)?.i);
+    }
+    busy = false;
   }
 
-  async function upload(name_, start) {
+  async function upload(name_, start, findNumber) {
     const stop = new AbortController();
-    waiting.push(stop);
+    const running = start({ signal: stop.signal, onProgress: () => drawFiles() });
+    // The engine gives the number at once; the row is there as soon as it took the file.
+    const number = findNumber();
+    runs.set(number, stop);
+    drawFiles();
     try {
-      await start({ signal: stop.signal, onProgress: () => drawFiles() });
+      await running;
       said.textContent = words.t("file-added", { name: name_ });
     } catch (error) {
       if (!stop.signal.aborted) app.fail(error);
     } finally {
-      waiting.splice(waiting.indexOf(stop), 1);
-      for (const [i, one] of runs) if (one === stop) runs.delete(i);
+      if (runs.get(number) === stop) runs.delete(number);
       drawFiles();
     }
   }
 
   function drawFiles() {
-    // The upload that runs belongs to the attachment that is being sent: only one is at a time.
-    for (const one of composer.attachments) if (one.state === "sending" && !runs.has(one.i) && waiting[0]) runs.set(one.i, waiting[0]);
     const focused = document.activeElement?.dataset?.file;
-    files.replaceChildren(...composer.attachments.map(showFile));
+    fill(files, composer.attachments.map(showFile), queue.map(showWaiting));
     if (focused) files.querySelector(`[data-file="${focused}"]`)?.focus();
-    const busy = composer.attachments.some((one) => one.state === "sending" || one.state === "waiting");
-    said.classList.toggle("working", busy);
   }
+
+  const showWaiting = (file) => h("li.file", null,
+    h("span.file-name", null, file.name),
+    h("span.file-meta", null, `${words.size(file.size)}, ${words.t("file-waiting")}`),
+    button("button.second.compact", words.t("remove"), () => {
+      queue.splice(queue.indexOf(file), 1);
+      drawFiles();
+    }, { "aria-label": words.t("remove-name", { name: file.name }) }),
+  );
 
   function showFile(one) {
     const act = (label, run, key) => {
@@ -116,7 +126,7 @@ export async function showWriter(app, pane, { re, draft }) {
       h("span.file-name", null, one.name),
       h("span.file-meta", null, state),
       one.state === "sending" && runs.has(one.i) && act("pause", () => runs.get(one.i)?.abort(), "p"),
-      one.state === "failed" && act("resume", () => void upload(one.name, (options) => composer.retry(one.i, options)), "p"),
+      one.state === "failed" && act("resume", () => void upload(one.name, (options) => composer.retry(one.i, options), () => one.i), "p"),
       act("remove", () => {
         runs.get(one.i)?.abort();
         composer.detach(one.i);
@@ -126,6 +136,25 @@ export async function showWriter(app, pane, { re, draft }) {
       }, "r"),
       one.state === "sending" && h("progress", { max: one.size || 1, value: one.done, "aria-label": one.name }),
     );
+  }
+
+  /** Files may be let go anywhere beside the text; words that are dragged stay the browser's business. */
+  function takeDrops(area) {
+    const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+    for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
+      area.addEventListener(kind, (event) => {
+        if (!holdsFiles(event)) return;
+        event.preventDefault();
+        drop.classList.toggle("over", over);
+        if (kind === "drop") add(event.dataTransfer.files);
+      });
+    }
+    area.addEventListener("paste", (event) => {
+      if (!event.clipboardData.files.length) return;
+      event.preventDefault();
+      add(event.clipboardData.files);
+    });
+    return area;
   }
 
   // --- to whom
@@ -184,8 +213,7 @@ export async function showWriter(app, pane, { re, draft }) {
       text.focus();
       return;
     }
-    if (composer.attachments.some((one) => one.state !== "done")) {
-      said.textContent = words.t("files-unfinished");
+    if (queue.length || composer.attachments.some((one) => one.state !== "done")) {
       app.say(words.t("files-unfinished"));
       return;
     }
@@ -212,7 +240,7 @@ export async function showWriter(app, pane, { re, draft }) {
     });
   });
 
-  fill(pane, h("div.write", null,
+  fill(pane, takeDrops(h("div.write", null,
     h("a.back", { href: back }, words.t("back-message")),
     h("h1", { tabindex: -1 }, app.title),
     mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })),
@@ -228,7 +256,7 @@ export async function showWriter(app, pane, { re, draft }) {
       saved,
       h("div.actions", null, send, discard),
     ),
-  ));
+  )));
   drawFiles();
 
   const warn = (event) => {
@@ -238,7 +266,8 @@ export async function showWriter(app, pane, { re, draft }) {
   return {
     close() {
       removeEventListener("beforeunload", warn);
-      for (const stop of waiting) stop.abort();
+      queue.length = 0;
+      for (const stop of runs.values()) stop.abort();
       if (composer.state === "dirty") composer.save().catch((error) => app.fail(error));
       composer.close();
     },
