@@ -17,6 +17,7 @@ from relay.actions.tell import SenderTeller, ToldPassword
 from relay.core.clock import DAY, to_datetime
 from relay.core.decision import Reason
 from relay.core.documents.domains import OwnDomain
+from relay.core.documents.policy import ReplySecret
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.ids import new_id
 from relay.core.lifecycle import State
@@ -162,6 +163,7 @@ class PdfAction:
             hostname=self._hostname,
             received=to_datetime(message.work.message.received_at),
             reply_url=f"{self._portal_url}/r/{token}" if token else None,
+            reply_code=(ticket.code or None) if ticket is not None else None,
             smtputf8=message.work.message.smtputf8,
             max_pages=message.organisation.limits.pdf_pages,
         )
@@ -190,6 +192,7 @@ class PdfAction:
                 message_id=message.work.message.id,
                 copy_id=one.copy.id,
                 expires_ms=self._database.clock.now_ms() + REPLY_LINK_MS,
+                wants_code=plan.is_chosen or one.decision.options.get("reply_secret") == ReplySecret.PRINTED_CODE,
             )
         )
 
@@ -258,6 +261,7 @@ class PdfAction:
                 "cipher": one.one.decision.cipher,
                 "password_version": one.plan.version,
                 "password_told": one.plan.tell,
+                "password_chosen": one.plan.is_chosen,
             },
         )
 

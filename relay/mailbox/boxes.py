@@ -26,6 +26,7 @@ from relay.store.repositories.mailbox_entries import forget_entries
 from relay.store.repositories.mailbox_generations import Generation
 from relay.store.repositories.mailbox_messages import drop_message, messages_of_box, senders_of_box
 from relay.store.repositories.partners import Partner
+from relay.store.repositories.reply_codes import forget_reply_code
 
 KEEP_MESSAGE_MS = 90 * DAY
 """How long a message stays in a mailbox where policy says nothing."""
@@ -214,6 +215,7 @@ def close_box(tx: Tx, box: Box, actor: Actor, *, tell_portal: bool = True) -> Bo
     for message in messages_of_box(tx, box.tenant, box.id, is_kept=True):
         drop_message(tx, box.tenant, box.id, message.id)
     generation_rows.destroy_capsules(tx, box.tenant, box.id)
+    forget_reply_code(tx, box.tenant, box.id)
     forget_entries(tx, box.tenant, box.id)
     kinds = [pushes.BOX, pushes.MESSAGE, pushes.DELETE, pushes.END, pushes.TOKEN, pushes.RENEW]
     pushes.drop_pushes(tx, box.tenant, box.id, kinds)

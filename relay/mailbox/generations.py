@@ -67,6 +67,11 @@ class Generations:
         """Return the portal's id."""
         return self._portal
 
+    @property
+    def keystore(self) -> KeyStore:
+        """Return what seals the capsules' keys, and other small values of boxes."""
+        return self._keystore
+
     def make_first(self, box: str, login_name: str, grant: Grant, now_ms: int) -> MadeGeneration:
         """Make generation 1 of a new mailbox. Raises KeyStoreError, GrantRefusedError."""
         secret = FirstSecret.generate(with_code=False)

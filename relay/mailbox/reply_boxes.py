@@ -1,8 +1,9 @@
 """What stands behind the Reply link of a PDF: a box for each PDF password, a ticket for each PDF (sealed-mailbox 12).
 
 The capsule is made with the PDF's own password (kdf 2), so the page opens with what the reader has anyway; only secrets
-that a machine made serve, 71 bits or more. Cheap on purpose: the box once a password, a ticket with one signature a
-PDF, and everything in the transaction that queues the mail.
+that a machine made serve, 71 bits or more. Where the partner chose the password, or policy wants it, a code that the
+PDF prints opens the page instead: one a box, sealed by keyd, printed in each PDF of that password. Cheap on purpose:
+the box once a password, a ticket with one signature a PDF, and everything in the transaction that queues the mail.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pdfmail.passphrase import generate_password
 from relay.core.clock import DAY
 from relay.core.ids import new_id
-from relay.core.ports import Actor, Event, Grant
+from relay.core.ports import Actor, Event, Grant, SealedBlob
+from relay.core.wire.contexts import reply_code_context
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import KDF_REPLY, MailboxDataError, format_time, read_crockford, read_secret, stretch
 from relay.core.wire.sealed.forms import REPLY_LENGTH
@@ -32,6 +35,7 @@ from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_cards import newest_card
 from relay.store.repositories.mailbox_messages import TICKET
+from relay.store.repositories.reply_codes import add_reply_code, find_reply_code
 
 FILES_OCTETS = 25 * 1024 * 1024
 """Up to this size a PDF's files lie on the reply page too."""
@@ -55,6 +59,8 @@ class TicketJob:
     message_id: str
     copy_id: str
     expires_ms: int
+    wants_code: bool = False
+    """The password must not open the page: a printed code does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,10 @@ class PreparedTicket:
     made: MadeGeneration | None
     sealed: SealedMessage
     token_hash: str
+    code: str = field(default="", repr=False)
+    """What the PDF prints for the page, "" where its password opens it."""
+    code_blob: SealedBlob | None = None
+    """Of a code that is new with this ticket."""
 
 
 class ReplyBoxes:
@@ -82,26 +92,36 @@ class ReplyBoxes:
     def prepare(self, job: TicketJob) -> PreparedTicket | None:
         """Seal a ticket, and make the box where the password has none; None where no reply page can be had.
 
-        That is: no card yet, a password that no machine made, or a box that was closed. Raises KeyStoreError,
-        StorageError, OSError.
+        That is: no card yet, a password that no machine made (and no code wanted), or a box that was closed. Raises
+        KeyStoreError, StorageError, OSError.
         """
-        form = find_form(job.password)
-        if form is None:
-            return None
         with self._database.reading() as tx:
             now = tx.now_ms()
             card = newest_card(tx, self._tenant)
             box = rows.find_reply_box(tx, self._tenant, job.password_id) if job.password_id else None
             stored = generation_rows.get_generation(tx, self._tenant, box.id, 1) if box else None
+            code_blob = find_reply_code(tx, self._tenant, box.id) if box else None
         if card is None or (box is not None and box.state == BoxState.CLOSED):
             return None
         grant = Grant("protect", job.message_id, str(self._actor))
         made: MadeGeneration | None = None
+        code, new_blob = "", None
         if box is None or stored is None:
-            box, made = self._make(job, form, grant, now)
+            secret = code = generate_password() if job.wants_code else ""
+            secret = secret or job.password
+            form = find_form(secret)
+            if form is None:
+                return None
+            box, made = self._make(job, form, secret, grant, now)
             enc = made.enc
+            if code:
+                context = reply_code_context(self._tenant, box.id)
+                new_blob = self._generations.keystore.seal(context, code.encode("ascii"))
         else:
             enc = decode_b64(stored.enc)
+            if code_blob is not None:
+                context = reply_code_context(self._tenant, box.id)
+                code = self._generations.keystore.open(context, code_blob, grant).decode("ascii")
         place = Place(self._tenant, self._generations.portal, box.id, 1, enc, card.serial, box.next_no)
         facts = MailFacts(
             kind=TICKET,
@@ -113,11 +133,11 @@ class ReplyBoxes:
             files_allowed=True,
         )
         sealed = self._seal(job, place, facts)
-        return PreparedTicket(box, made, sealed, hash_token(job.token))
+        return PreparedTicket(box, made, sealed, hash_token(job.token), code, new_blob)
 
-    def _make(self, job: TicketJob, form: str, grant: Grant, now: int) -> tuple[Box, MadeGeneration]:
+    def _make(self, job: TicketJob, form: str, secret: str, grant: Grant, now: int) -> tuple[Box, MadeGeneration]:
         box_id = new_id()
-        keys = stretch(self._generations.portal, box_id, KDF_REPLY, read_secret(form, job.password))
+        keys = stretch(self._generations.portal, box_id, KDF_REPLY, read_secret(form, secret))
         made = self._generations.make_reply(box_id, form, keys, grant, now)
         box = Box(
             id=box_id,
@@ -153,6 +173,8 @@ class ReplyBoxes:
             if not rows.add_box(tx, Box(**row)):
                 raise ConflictError("another mail with this password made the reply box first")
             generation_rows.add_generation(tx, ticket.made.row)
+            if ticket.code_blob is not None:
+                add_reply_code(tx, self._tenant, box.id, ticket.code_blob)
             pushes.add_push(tx, self._tenant, pushes.BOX, box=box.id, ref="1")
             detail: dict[str, EventDetail] = {"box": box.id, "partner": box.partner_id, "password": password_id}
             tx.append_event(Event("replybox.created", self._actor, self._tenant, detail=detail))

@@ -55,6 +55,8 @@ class PdfJob:
     hostname: str
     received: datetime
     reply_url: str | None = None
+    reply_code: str | None = field(default=None, repr=False)
+    """Printed on the last page, where the reply page asks for it instead of the password."""
     smtputf8: bool = False
     max_pages: int = 300
 
@@ -142,6 +144,7 @@ def _options(job: PdfJob) -> PdfOptions:
         cipher=Cipher(job.cipher),
         language=job.language,
         reply_url=job.reply_url,
+        reply_code=job.reply_code,
         creation_time=job.received,
         max_pages=job.max_pages,
     )
