@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ CHUNK_LIMIT = 1024 * 1024 + 28
 """Octets of a sealed chunk (sealed-mailbox 9)."""
 _ANSWER_LIMIT = 32 * 1024 * 1024
 _PIECE = 256 * 1024
+_IDLE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,22 @@ class PortalLink:
     LinkConflictError (409); every one is temporary.
     """
 
-    def __init__(self, settings: LinkSettings, timeouts: Timeouts | None = None, *, puller: str = "") -> None:
-        """`puller` names this node: the portal leases a box's entries to one.
+    def __init__(
+        self,
+        settings: LinkSettings,
+        timeouts: Timeouts | None = None,
+        *,
+        puller: str = "",
+        on_break: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`puller` names this node: the portal leases a box's entries to one. `on_break` is called when a connection in
+        use broke, also where the call then went through on another.
 
         Raises ConfigurationError for certificates that cannot be used.
         """
         self._puller = puller
+        self._on_break = on_break
+        self._used_at = 0.0
         self._host, self._port = settings.host, settings.port
         self._timeouts = timeouts or Timeouts()
         self._pins = settings.fingerprints()
@@ -277,16 +288,19 @@ class PortalLink:
         return _judge(code, answer)
 
     def _exchange(self, call: _Call) -> tuple[int, bytes]:
-        # Every call may be repeated (15: same id and digest again is 200), so one that met a connection that the other
-        # side had closed meanwhile is sent once more on a new one.
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            # Long before the portal closes it: so a connection that breaks in use means something.
+            self._drop()
         is_kept = self._connection is not None
         try:
             return self._exchange_once(call)
         except LinkPinError:
             raise
         except LinkDownError:
+            self._on_break()
             if not is_kept or self._is_closed:
                 raise
+        # Every call may be repeated (15: same id and digest again is 200).
         return self._exchange_once(call)
 
     def _exchange_once(self, call: _Call) -> tuple[int, bytes]:
@@ -298,6 +312,7 @@ class PortalLink:
             connection.request(call.method, call.target, call.body, dict(call.headers))
             response = connection.getresponse()
             answer = _read_body(response, connection.sock, call.limit, deadline)
+            self._used_at = time.monotonic()
             if response.will_close:
                 self._drop()
             return response.status, answer

@@ -20,9 +20,16 @@ _FAILURES_TO_ALERT = 6
 class Gate:
     """Safe for threads."""
 
-    def __init__(self, on_trouble: Callable[[LinkDownError], None], *, first_pause: float = _FIRST_PAUSE) -> None:
-        """`on_trouble` is called once for each time of trouble, when it has lasted a minute."""
+    def __init__(
+        self,
+        on_trouble: Callable[[LinkDownError], None],
+        on_down: Callable[[], None] = lambda: None,
+        *,
+        first_pause: float = _FIRST_PAUSE,
+    ) -> None:
+        """`on_trouble` is called once for each time of trouble, when it has lasted a minute; `on_down` each time."""
         self._on_trouble = on_trouble
+        self._on_down = on_down
         self._first_pause = first_pause
         self._lock = threading.Lock()
         self._failures = 0
@@ -46,6 +53,7 @@ class Gate:
 
     def note_down(self, error: LinkDownError) -> None:
         """A call had no answer."""
+        self._on_down()
         with self._lock:
             # Threads that failed together count once.
             if time.monotonic() < self._closed_until:

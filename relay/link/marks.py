@@ -50,6 +50,16 @@ class Marks:
             with self._lock:
                 self._writing -= 1
 
+    def note_trouble(self) -> None:
+        """A connection broke. What was written since the last mark was given may be lost: the portal may be another."""
+        with self._lock:
+            self._has_failed = self._has_failed or self._is_raised or self._writing > 0
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether a burst of writes has ended and its mark should be given now."""
+        return self._is_raised and not self._writing
+
     def is_restored(self, held: int | None) -> bool:
         """Tell whether a portal that holds this mark lacks something that we wrote, or may lack it."""
         with self._lock:

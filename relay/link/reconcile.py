@@ -66,6 +66,11 @@ class Reconciler:
         self._incoming = incoming
         self._walk: _Walk | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """Tell whether `compare` has something to do before its time."""
+        return self._walk is not None or self.marks.is_due
+
     def compare(self, link: PortalLink) -> None:
         """Look at the mark; reconcile where it does not fit; give the next one. Raises LinkError, StorageError."""
         mark = link.get_mark()

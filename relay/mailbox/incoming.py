@@ -343,6 +343,7 @@ class Incoming:
         outer_id = hash_capsule(entry.capsule)
         with self._database.reading() as tx:
             box = self._look_up(tx, entry.box, outer_id)
+            self._look_up(tx, entry.box, _refused_id(entry))
             if find_generation(tx, self._tenant, box.id, outer_id) is not None:
                 # Pushed by ourselves once, or taken before a back-up of ours was restored.
                 raise _EndedError(Result.TAKEN)
@@ -401,7 +402,7 @@ class Incoming:
         """Keep a refused entry and alert; with `known` (its signature was good) the reader gets our signed word."""
         box_id = entry.box or ""
         kind, data = _as_kept(entry)
-        outer_id = hash_capsule(entry.capsule) if isinstance(entry, RekeyEntry) else entry.id
+        outer_id = _refused_id(entry)
         receipt = self._make_receipt(known, entry.id, Result.REFUSED) if known is not None else None
         with self._database.transaction() as tx:
             if known is not None:
@@ -417,6 +418,12 @@ class Incoming:
 
     def _alert(self, tx: Tx, reason: str, message_id: str | None) -> None:
         tx.append_event(Event("alert.raised", self._actor, self._tenant, message_id, detail={"reason": reason}))
+
+
+def _refused_id(entry: Entry) -> str:
+    """Return what a refused entry is known by. A rekey with its signature: else whoever hands over a reader's capsule
+    under a bad one first would have the good one refused."""
+    return hash_capsule(entry.sig + entry.capsule) if isinstance(entry, RekeyEntry) else entry.id
 
 
 def _as_kept(entry: Entry) -> tuple[str, bytes]:

@@ -113,9 +113,10 @@ def make_parts(
     settings: Settings,
     database: Database,
     keystore: RemoteKeyStore,
-    make_link: Callable[[Timeouts | None], PortalLink],
+    open_link: Callable[[Timeouts | None, Callable[[], None]], PortalLink],
 ) -> LinkParts:
-    """Put the process together. `keystore` is keyd's client of the role `link`."""
+    """Put the process together. `keystore` is keyd's client of the role `link`; `open_link` makes a connection for each
+    thread and takes what is to be called when it breaks."""
     assert settings.portal is not None
     tenant, portal_id = settings.host.tenant, settings.portal.portal_id
     actor = process_actor(settings, "link")
@@ -124,7 +125,6 @@ def make_parts(
     notices = Notices(make_mailer(settings, "link", organisation), organisation, settings.portal.url)
     generations = make_generations(keystore, keystore, tenant, portal_id)
     renewals = Renewals(database, generations, notices, tenant=tenant, actor=actor)
-    gate = Gate(lambda error: _alert_of_link(database, tenant, actor, error))
 
     def open_capsule(stored: Generation) -> bytes:
         return generations.open(stored, Grant("mailbox", stored.box, str(actor)))
@@ -153,29 +153,32 @@ def make_parts(
     )
     reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
     reconciler = Reconciler(database, tenant, actor, incoming)
+    marks = reconciler.marks
+    gate = Gate(lambda error: _alert_of_link(database, tenant, actor, error), marks.note_trouble)
     pusher = Pusher(
         database=database,
         tenant=tenant,
         actor=actor,
         steps=Steps(database, tenant, portal_id, open_capsule),
-        make_link=lambda: make_link(None),
+        make_link=lambda: open_link(None, marks.note_trouble),
         gate=gate,
         endings=PortalEndings(reports, "portal"),
         after=notices,
         renew=make_renew(renewals, actor),
         spool_public=spool_public,
-        marks=reconciler.marks,
+        marks=marks,
     )
-    puller = Puller(lambda: make_link(_PULL_TIMEOUTS), incoming, gate)
+    puller = Puller(lambda: open_link(_PULL_TIMEOUTS, marks.note_trouble), incoming, gate)
     keeper = Keeper(
         database=database,
         tenant=tenant,
         actor=actor,
-        make_link=lambda: make_link(None),
+        make_link=lambda: open_link(None, marks.note_trouble),
         gate=gate,
         hints=notices,
         look_after_late=pusher.look_after_late,
         compare=reconciler.compare,
+        is_mark_due=lambda: reconciler.is_due,
     )
     return LinkParts(pusher, puller, keeper, gate, database)
 
@@ -188,15 +191,10 @@ def run_link(settings: Settings, stop: threading.Event) -> None:
     database = open_database(settings, "link")
     wake = WakeReceiver(settings.run_dir, "link")
 
-    def make_link(timeouts: Timeouts | None) -> PortalLink:
-        return PortalLink(link_settings, timeouts, puller=settings.host.node)
+    def open_link(timeouts: Timeouts | None, on_break: Callable[[], None]) -> PortalLink:
+        return PortalLink(link_settings, timeouts, puller=settings.host.node, on_break=on_break)
 
-    parts = make_parts(
-        settings,
-        database,
-        open_keystore(settings, "link"),
-        lambda timeouts: PortalLink(link_settings, timeouts, puller=settings.host.node),
-    )
+    parts = make_parts(settings, database, open_keystore(settings, "link"), open_link)
     health = HealthSocket(settings.run_dir, "link", parts.report)
     threads = [
         threading.Thread(target=parts.puller.run, args=(stop,), name="pull"),

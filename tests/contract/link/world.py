@@ -106,15 +106,25 @@ class Reader:
     client: Client
     browser: Browser
     box: str
+    address: str = ANNA
 
     @property
     def keys(self) -> SeedKeys:
         return self.browser.opened.keys
 
+    def get(self, path: str) -> Any:
+        """Ask the portal; sign in again where the session is over."""
+        answer = self.client.get(path)
+        if answer.status_code == 401:
+            self.client = self.linked.sign_in(self.browser.password, address=self.address).client
+            answer = self.client.get(path)
+        assert answer.status_code == 200, answer.get_json()
+        return answer
+
     def inbox(self) -> list[Listed]:
         """Return what the portal lists, oldest first, with all chunks."""
         listed = []
-        for one in self.client.get("/api/messages?limit=100").get_json()["messages"]:
+        for one in self.get("/api/messages?limit=100").get_json()["messages"]:
             chunks = {
                 (part["i"], n): self.client.get(f"/api/blobs/{one['id']}/{part['i']}/{n}").data
                 for part in one["parts"]
@@ -140,6 +150,7 @@ class Reader:
 
     def send(self, item: Item, chunks: Mapping[tuple[int, int], bytes], **changes: Any) -> Any:
         """Hand an item over, its chunks first; `changes` replace outer fields."""
+        self.get("/api/sent")
         for (i, n), data in chunks.items():
             self.client.call("PUT", f"/api/drafts/{item.id}/{i}/{n}", data)
         card = read_card(next(r.card for r in self.linked.inside.cards if read_card(r.card).serial == item.card))
@@ -208,7 +219,7 @@ class Reader:
         return item
 
     def sent_states(self) -> dict[str, str]:
-        return {one["id"]: one["state"] for one in self.client.get("/api/sent").get_json()["sent"]}
+        return {one["id"]: one["state"] for one in self.get("/api/sent").get_json()["sent"]}
 
 
 def _nothing(_method: str, _path: str) -> None:
@@ -248,7 +259,6 @@ class Linked:
             return inside.generations.open(stored, Grant("mailbox", stored.box, str(actor)))
 
         public = inside.token.spool_public_key
-        self.gate = Gate(lambda _error: None, first_pause=0.0)
         self.incoming = Incoming(
             database=inside.db,
             tenant=TENANT,
@@ -270,6 +280,7 @@ class Linked:
             tidings=inside.notices,
         )
         self.reconciler = Reconciler(inside.db, TENANT, actor, self.incoming)
+        self.gate = Gate(lambda _error: None, self.reconciler.marks.note_trouble, first_pause=0.0)
 
         def hop_for(address: str) -> str:
             return "inside" if address.endswith("@bank.example") else "outside"
@@ -297,6 +308,7 @@ class Linked:
             hints=inside.notices,
             look_after_late=self.pusher.look_after_late,
             compare=self.reconciler.compare,
+            is_mark_due=lambda: self.reconciler.is_due,
         )
         self.pusher.begin()
 
@@ -340,7 +352,7 @@ class Linked:
         assert answer.status_code == 200, answer.get_json()
         capsule = decode_b64(answer.get_json()["capsule"])
         browser = Browser.sign_in(PORTAL, who, capsule, self.inside.cards, password, code)
-        return Reader(self, client, browser, box.id)
+        return Reader(self, client, browser, box.id, address)
 
     def open_mailbox(self, own: str = "sommerregen72", **more: Any) -> Reader:
         """Send a first mail, sign in with what the sender was told, choose a password, let the relay take it."""
@@ -421,6 +433,8 @@ class Linked:
                     path.unlink()
         for path, data in copy.items():
             path.write_bytes(data)
+        # What every connection shows that was open.
+        self.gate.note_down(LinkDownError("broken by the test"))
 
     def _close_portal(self) -> None:
         for node in self.site.nodes:
