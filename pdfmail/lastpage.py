@@ -28,7 +28,8 @@ def draw_last_page(draft: DocumentDraft, options: PdfOptions, *, has_original: b
     if options.reply_url is None:
         page.draw_opening(wording.last_title_plain, wording.last_text_plain)
     else:
-        page.draw_opening(wording.last_title, wording.last_text)
+        text = wording.last_text_code if options.reply_code else wording.last_text
+        page.draw_opening(wording.last_title, text)
         page.draw_reply(options.reply_url, options.reply_code)
     notes = [wording.password_text, wording.help_text]
     if has_original:

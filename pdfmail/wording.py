@@ -42,6 +42,7 @@ class Wording:
     page: str
     last_title: str
     last_text: str
+    last_text_code: str
     last_title_plain: str
     last_text_plain: str
     button: str
@@ -108,6 +109,10 @@ _ENGLISH = Wording(
     last_text=(
         "An ordinary e-mail is not protected on its way. Please use the reply page: open it with the button, type the "
         "password of this PDF, write your answer and add files. It reaches the sender encrypted."
+    ),
+    last_text_code=(
+        "An ordinary e-mail is not protected on its way. Please use the reply page: open it with the button, type the "
+        "reply code, write your answer and add files. It reaches the sender encrypted."
     ),
     last_title_plain="About this message",
     last_text_plain=(
@@ -207,6 +212,11 @@ _GERMAN = Wording(
         "Schaltfläche öffnen, das Passwort dieses PDF eingeben, schreiben, Dateien anfügen. Ihre Antwort kommt "
         "verschlüsselt an."
     ),
+    last_text_code=(
+        "Eine gewöhnliche E-Mail ist unterwegs nicht geschützt. Nutzen Sie bitte die Antwortseite: mit der "
+        "Schaltfläche öffnen, den Antwortcode eingeben, schreiben, Dateien anfügen. Ihre Antwort kommt verschlüsselt "
+        "an."
+    ),
     last_title_plain="Zu dieser Nachricht",
     last_text_plain=(
         "Eine gewöhnliche E-Mail ist unterwegs nicht geschützt. Ist Ihre Antwort vertraulich, vereinbaren Sie mit dem "
@@ -289,7 +299,7 @@ def choose_wording(brand: Brand, language: str) -> Wording:
     if own.last_title:
         values["last_title"] = values["last_title_plain"] = own.last_title
     if own.last_text:
-        values["last_text"] = values["last_text_plain"] = own.last_text
+        values["last_text"] = values["last_text_code"] = values["last_text_plain"] = own.last_text
     for name, value in values.items():
         if isinstance(value, str):
             # replace, not format: a brace in a brand's text or name is just a brace

@@ -158,6 +158,7 @@ class PdfAction:
             languages=(one.partner.language,) if one.partner.language else _both(own.language.value),
             password=plan.password,
             is_pair_password=not plan.is_for_message,
+            is_chosen=plan.is_chosen,
             pair_owner=plan.sender,
             cipher=decision.cipher,
             hostname=self._hostname,

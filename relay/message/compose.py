@@ -69,6 +69,8 @@ class CarrierMail:
     """Author where the original has no From; postmaster of our host when that is missing too."""
     is_pair_password: bool = True
     """The password is the one of earlier mails; False for a password of this mail alone."""
+    is_chosen: bool = False
+    """The partner chose the password himself."""
 
 
 def make_message_id(hostname: str) -> str:
@@ -143,7 +145,8 @@ def write_carrier(mail: CarrierMail, content: Iterable[bytes], texts: MailTexts 
         "author_name": author_name,
         "attachment": mail.attachment_name,
         "reply_url": mail.reply_url or "",
-        "pair": "yes" if mail.is_pair_password else "",
+        "pair": "yes" if mail.is_pair_password and not mail.is_chosen else "",
+        "chosen": "yes" if mail.is_chosen else "",
         "contact": mail.brand.contact,
     }
     text = (texts or MailTexts()).render_all("carrier", mail.languages, values, mail.brand)

@@ -49,6 +49,8 @@ class PdfJob:
     password: str = field(repr=False)
     is_pair_password: bool
     """False when the password is for this mail only."""
+    is_chosen: bool
+    """The partner chose the password himself."""
     pair_owner: str
     """The inside address that knows the password."""
     cipher: str
@@ -106,6 +108,7 @@ def _protect(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> 
             smtputf8=job.smtputf8,
             fallback_author=Mailbox("", job.pair_owner),
             is_pair_password=job.is_pair_password,
+            is_chosen=job.is_chosen,
         )
         for number, piece in enumerate(write_carrier(carrier, _pieces(file), tools.texts)):
             if number == 0:
