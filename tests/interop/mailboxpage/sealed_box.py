@@ -89,8 +89,8 @@ class _Key:
 class SealedBox:
     """The relay's side of one box: keys, card, capsule, messages; opens what comes back."""
 
-    def __init__(self, *, by: str = "browser", gen: int = 2) -> None:
-        self.portal = make_id()
+    def __init__(self, *, portal: str = "", by: str = "browser", gen: int = 2) -> None:
+        self.portal = portal or make_id()
         self.box = make_id()
         self.gen = gen
         self.root, self.sign, self.reply, self.escrow = _Key(), _Key(), _Key(), _Key()

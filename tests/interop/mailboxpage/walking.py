@@ -15,11 +15,11 @@ NODE = ROOT / ".venv/bin/node"
 SECONDS = 150
 
 
-def walk(portal: FakePortal, name: str, *, browser: str = "chromium", **more: Any) -> Any:
-    """Run `walk_NAME.mjs` and return its result. Fails with what the browser said."""
-    given = {"url": portal.url, "browser": browser, **more}
+def walk(portal: FakePortal | str, walk_name: str, /, *, browser: str = "chromium", **more: Any) -> Any:
+    """Run `walk_WALK_NAME.mjs` and return its result. Fails with what the browser said."""
+    given = {"url": portal if isinstance(portal, str) else portal.url, "browser": browser, **more}
     done = subprocess.run(
-        [NODE, HERE / "walk.mjs", name],
+        [NODE, HERE / "walk.mjs", walk_name],
         input=json.dumps(given),
         capture_output=True,
         text=True,
