@@ -311,7 +311,12 @@ class PortalLink:
             connection.sock.settimeout(call.seconds)
             connection.request(call.method, call.target, call.body, dict(call.headers))
             response = connection.getresponse()
-            answer = _read_body(response, connection.sock, call.limit, deadline)
+            try:
+                answer = _read_body(response, connection.sock, call.limit, deadline)
+            except BaseException:
+                # It holds the socket open by itself.
+                response.close()
+                raise
             self._used_at = time.monotonic()
             if response.will_close:
                 self._drop()
@@ -330,8 +335,8 @@ class PortalLink:
             connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=self._timeouts.connect, context=self._context
             )
-            connection.connect()
             self._connection = connection
+            connection.connect()
             peer = connection.sock.getpeercert(binary_form=True) or b""
             if hashlib.sha256(peer).digest() not in self._pins:
                 raise LinkPinError("the portal shows another certificate than the pinned one")
