@@ -33,6 +33,13 @@ def make_backup(settings: Settings, folder: Path, now_ms: int) -> list[Path]:
             "is PostgreSQL, which has its own back-up",
             "Use pg_dump or a base backup; keep dumps of the row keys' schema at most 7 days",
         )
+    for url, key in zip(urls, ("database.url", "database.keys_url"), strict=True):
+        if not Path(url.removeprefix(_PREFIX)).is_file():
+            raise ConfigurationError(
+                key,
+                f"there is no file {url.removeprefix(_PREFIX)}",
+                "It is made when the portal runs for the first time",
+            )
     stamp = to_datetime(now_ms).strftime("%Y%m%dT%H%M%SZ")
     keys_folder = folder / "row-keys"
     keys_folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from portal.settings import Settings
 from portal.store.base import Store, open_store
+from portal.store.boxes import load_box, open_capsule_row
+from portal.store.models import DUMMY_BOX
 from relay.core.clock import Clock, SystemClock
 from relay.core.errors import ConfigurationError
 
@@ -61,4 +63,28 @@ def open_portal(settings: Settings, clock: Clock | None = None) -> Portal:
     clock = clock or SystemClock(settings.clock_offset_file)
     pepper = read_pepper(settings.pepper_file)
     device_key = hmac.digest(pepper, b"letterlock/known-device", hashlib.sha256)
-    return Portal(settings, open_store(settings.database, pepper, clock), clock, device_key)
+    store = open_store(settings.database, pepper, clock)
+    try:
+        check_pepper(store, settings.pepper_file)
+    except BaseException:
+        store.close()
+        raise
+    return Portal(settings, store, clock, device_key)
+
+
+def check_pepper(store: Store, pepper_file: Path) -> None:
+    """Refuse a pepper that this database's rows were not sealed under. Raises ConfigurationError, StorageError.
+
+    Rows would be written that the other node cannot open, and the relay would be told that rows are held which nobody
+    can open any more. A row whose key is gone says nothing about the pepper.
+    """
+    with store.main.read() as connection:
+        row = load_box(connection, DUMMY_BOX)
+    if row is None or row.capsule is None or not store.rows.find([row.capsule.row_key]):
+        return
+    if open_capsule_row(store, row) is None:
+        raise ConfigurationError(
+            "paths.pepper",
+            f"{pepper_file} is not the pepper of this database",
+            "Copy it from the other node. Where it is lost, begin with empty databases: the relay fills them again",
+        )

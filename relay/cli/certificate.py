@@ -14,11 +14,15 @@ from cryptography.x509.oid import NameOID
 from relay.core.clock import Clock, to_datetime
 from relay.keystore.files import make_directory, write_atomically
 
-_DAYS = 825
+DAYS = 825
 
 
 def write_self_signed(
-    directory: Path, hostname: str, clock: Clock, names: tuple[str, str] = ("fullchain.pem", "privkey.pem")
+    directory: Path,
+    hostname: str,
+    clock: Clock,
+    names: tuple[str, str] = ("fullchain.pem", "privkey.pem"),
+    days: int = DAYS,
 ) -> tuple[Path, Path]:
     """Write certificate and private key for the host name; return both paths. Raises KeyStoreError."""
     make_directory(directory)
@@ -32,7 +36,7 @@ def write_self_signed(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=_DAYS))
+        .not_valid_after(begin + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from relay.cli.exits import EX_DATAERR, CommandError
+from relay.cli.exits import EX_DATAERR, EX_USAGE, CommandError
 from relay.cli.options import open_inside, terminal_actor
 from relay.core.clock import to_datetime
 
@@ -48,6 +48,10 @@ def add(nouns: Any) -> None:
     close.set_defaults(run=run_close)
     expire = verbs.add_parser("expire", help="end an unused first password now")
     expire.set_defaults(run=run_expire)
+    change = verbs.add_parser("must-change", help="no mail before the partner has chosen a new password; after a theft")
+    change.add_argument("address", nargs="?", help="the partner")
+    change.add_argument("--all", action="store_true", help="every mailbox in use")
+    change.set_defaults(run=run_must_change)
     for verb in (show, revoke, close, expire):
         verb.add_argument("address", help="the partner")
     revoke.add_argument("message", help="the message's id, as `show` prints it")
@@ -184,6 +188,31 @@ def run_expire(options: argparse.Namespace) -> int:
         except BoxStateError as error:
             raise CommandError(str(error), EX_DATAERR) from error
     sys.stdout.write("Ordered. The first password opens nothing any more as soon as the portal is reached.\n")
+    return 0
+
+
+def run_must_change(options: argparse.Namespace) -> int:
+    """Demand a new password of one partner or of all."""
+    from relay.mailbox.boxes import demand_change
+    from relay.store.repositories.mailbox_boxes import MAILBOX, get_box, list_boxes
+
+    if options.all == bool(options.address):
+        raise CommandError("Name one partner, or say --all", EX_USAGE)
+    count, after = 0, ""
+    with open_inside(options) as (settings, database):
+        tenant = settings.host.tenant
+        while True:
+            with database.transaction() as tx:
+                if options.address:
+                    found = [_find(tx, tenant, options.address)]
+                else:
+                    found = list_boxes(tx, tenant, kind=MAILBOX, state="active", after=after, limit=_MOST)
+                for box in found:
+                    count += demand_change(tx, get_box(tx, tenant, box.id, lock=True), terminal_actor())
+            if options.address or len(found) < _MOST:
+                break
+            after = found[-1].id
+    sys.stdout.write(f"{count} mailboxes ask for a new password as soon as the portal is reached.\n")
     return 0
 
 

@@ -6,7 +6,10 @@ Pairing writes files beside the settings and shows the lines to put into them; i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import re
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,11 @@ from relay.cli import portal_keys
 from relay.cli.exits import EX_CANTCREAT, EX_NOINPUT, EX_UNAVAILABLE, CommandError
 from relay.cli.options import read_settings
 
+LINK_DAYS = 3650
+"""As long as the portal's own: what ends such a certificate is that it is pinned no more, not its date."""
 LINK_FILES = (("link_certificate", "inside.pem"), ("link_key", "inside.key"), ("link_peer", "portal.pem"))
 """Keys of [portal] and the files below `link/`."""
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
 def add(nouns: Any) -> None:
@@ -49,8 +55,16 @@ def make_link_files(directory: Path, hostname: str, peer: Path) -> None:
         raise CommandError(f"{peer} cannot be read ({error.strerror})", EX_NOINPUT) from error
     if b"-----BEGIN CERTIFICATE-----" not in octets or b"PRIVATE KEY" in octets:
         raise CommandError(f"{peer} is no certificate. Copy link/portal.pem from the portal's host", EX_NOINPUT)
-    write_self_signed(directory, hostname, SystemClock(), (names["link_certificate"], names["link_key"]))
+    pair = (names["link_certificate"], names["link_key"])
+    write_self_signed(directory, hostname, SystemClock(), pair, LINK_DAYS)
     write_atomically(directory / names["link_peer"], octets, 0o644)
+
+
+def show_fingerprints(path: Path) -> str:
+    """Return the SHA-256 of each certificate in a PEM file, as openssl and `letterlock-portal show` write it."""
+    found = _PEM.findall(path.read_text("ascii", "replace"))
+    digests = [hashlib.sha256(ssl.PEM_cert_to_DER_cert(one)).digest() for one in found]
+    return ", ".join(digest.hex(":").upper() for digest in digests)
 
 
 def run_pair(options: argparse.Namespace) -> int:
@@ -61,8 +75,11 @@ def run_pair(options: argparse.Namespace) -> int:
     lines = [("url", options.url.rstrip("/")), ("id", options.portal_id), ("link", options.link.rstrip("/"))]
     lines += [(name, f"link/{file}") for name, file in LINK_FILES]
     section = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)
+    ours, theirs = (show_fingerprints(folder / dict(LINK_FILES)[name]) for name in ("link_certificate", "link_peer"))
     sys.stdout.write(
-        f"Written: {folder}\n\nPut this into {settings.path}:\n\n[portal]\n{section}\n\n"
+        f"Written: {folder}\n\nCompare by phone with what letterlock-portal shows there:\n"
+        f"  ours    {ours}\n  portal  {theirs}\n\n"
+        f"Put this into {settings.path}:\n\n[portal]\n{section}\n\n"
         f"Then, in this order:\n"
         f"  on the portal's host   letterlock-portal pair {dict(LINK_FILES)['link_certificate']}   (copy it there)\n"
         f"  here, with keyd up     letterlock portal card new\n"

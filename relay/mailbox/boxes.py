@@ -225,6 +225,19 @@ def close_box(tx: Tx, box: Box, actor: Actor, *, tell_portal: bool = True) -> Bo
     return after
 
 
+def demand_change(tx: Tx, box: Box, actor: Actor) -> bool:
+    """Let the portal give out no mail of a mailbox in use before its reader has chosen a new password.
+
+    False where nothing is to be done: not in use, or demanded already. For after a theft of the portal's host.
+    """
+    if box.kind != rows.MAILBOX or box.state != BoxState.ACTIVE or box.must_change:
+        return False
+    _write(tx, replace(box, must_change=True))
+    pushes.add_push(tx, box.tenant, pushes.BOX, box=box.id, ref=str(box.gen))
+    tx.append_event(Event("mailbox.change-demanded", actor, box.tenant, detail={"box": box.id, "gen": box.gen}))
+    return True
+
+
 def recall_message(tx: Tx, tenant: str, box_id: str, message_id: str, actor: Actor, *, why: str) -> bool:
     """Take a message out of a box, here and on the portal; False when it is gone already. `why`: recall, expiry."""
     rows.get_box(tx, tenant, box_id, lock=True)

@@ -112,6 +112,21 @@ def test_expire_ends_the_first_password(world: World, run: Run, secret: str) -> 
     assert run("expire", ANNA)[0] == 65
 
 
+def test_must_change_is_asked_of_mailboxes_in_use_until_they_have_it(world: World, run: Run, secret: str) -> None:
+    assert run("must-change", "--all") == (0, "0 mailboxes ask for a new password as soon as the portal is reached.\n")
+    world.choose_password(world.sign_in(secret), "a long password of mine")
+    assert run("must-change", ANNA)[1].startswith("1 mailboxes")
+    assert run("must-change", "--all")[1].startswith("0 mailboxes")
+    assert world.box().must_change
+    world.link()
+    mailbox = world.sign_in("a long password of mine")
+    world.choose_password(mailbox, "another long password")
+    assert not world.box().must_change
+    assert run("must-change", "--all")[1].startswith("1 mailboxes")
+    assert run("must-change")[0] == 64
+    assert run("must-change", ANNA, "--all")[0] == 64
+
+
 def test_nobody_there(world: World, run: Run) -> None:
     assert run("show", "eva@partner.example")[0] == 65
     assert run("show", "not an address")[0] == 65
