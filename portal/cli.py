@@ -42,6 +42,7 @@ def _make_parser() -> argparse.ArgumentParser:
     commands.add_parser("web", help="run the public listener alone")
     commands.add_parser("link", help="run the relay's listener alone")
     commands.add_parser("sweep", help="clear up what is over, once")
+    commands.add_parser("reseal", help="after a change of the pepper: seal every row anew")
     backup = commands.add_parser("backup", help="copy both SQLite databases while the portal runs")
     backup.add_argument("folder", type=Path)
     return parser
@@ -170,6 +171,22 @@ def _sweep(settings: Settings, _parsed: argparse.Namespace) -> int:
     return EX_OK
 
 
+def _reseal(settings: Settings, _parsed: argparse.Namespace) -> int:
+    from portal.context import open_portal
+    from portal.store.reseal import reseal_rows
+
+    if settings.old_pepper_file is None:
+        raise ConfigurationError(
+            "paths.old_pepper", "is missing", "Name the pepper before the change, and the new one as paths.pepper"
+        )
+    portal = open_portal(settings)
+    try:
+        print(f"{reseal_rows(portal.store)} rows sealed anew. Remove paths.old_pepper and its file on every node.")
+    finally:
+        portal.close()
+    return EX_OK
+
+
 def _backup(settings: Settings, parsed: argparse.Namespace) -> int:
     from portal.backup import make_backup
     from relay.core.clock import SystemClock
@@ -194,6 +211,7 @@ _COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "web": _web,
     "link": _link,
     "sweep": _sweep,
+    "reseal": _reseal,
     "backup": _backup,
 }
 

@@ -62,8 +62,9 @@ def open_portal(settings: Settings, clock: Clock | None = None) -> Portal:
     """Open the store. Raises ConfigurationError, StorageError."""
     clock = clock or SystemClock(settings.clock_offset_file)
     pepper = read_pepper(settings.pepper_file)
+    old = read_pepper(settings.old_pepper_file) if settings.old_pepper_file else None
     device_key = hmac.digest(pepper, b"letterlock/known-device", hashlib.sha256)
-    store = open_store(settings.database, pepper, clock)
+    store = open_store(settings.database, pepper, clock, old)
     try:
         check_pepper(store, settings.pepper_file)
     except BaseException:

@@ -71,6 +71,8 @@ class Settings:
     decrypt: str
     state_dir: Path
     pepper_file: Path
+    old_pepper_file: Path | None
+    """The pepper before it was changed, until `letterlock-portal reseal` is through."""
     database: DatabaseSettings
     web: ListenSettings
     is_behind_proxy: bool
@@ -254,6 +256,7 @@ def load_settings(path: Path) -> Settings:
     paths = top.table("paths")
     state_dir = _absolute(base, paths.text("state", "state"))
     pepper = _absolute(base, paths.text("pepper", "secrets/pepper"))
+    old_pepper = paths.text("old_pepper", "")
     paths.finish()
     web_table, link_table = top.table("web"), top.table("link")
     web = _read_listen(base, "web", web_table, "127.0.0.1:8080", 2)
@@ -291,6 +294,7 @@ def load_settings(path: Path) -> Settings:
         decrypt=decrypt,
         state_dir=state_dir,
         pepper_file=pepper,
+        old_pepper_file=_absolute(base, old_pepper) if old_pepper else None,
         database=database,
         web=web,
         is_behind_proxy=proxy == "last",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from portal.accounts.login import counter_name
 from portal.accounts.rekey import SIGNATURE_OCTETS, digest_capsule
@@ -157,7 +157,10 @@ def end_box(portal: Portal, box_id: str, what: str) -> None:
         if what == "expire":
             shredded = _drop_capsule(connection, row, "expired")
         elif what == "close":
-            shredded = [*_drop_capsule(connection, row, "closed"), *_drop_contents(connection, box_id)]
+            shredded = [
+                *_drop_capsule(connection, row, "closed"),
+                *_drop_contents(connection, box_id, portal.clock.now_ms()),
+            ]
     portal.store.rows.shred(shredded)
 
 
@@ -170,7 +173,7 @@ def _drop_capsule(connection: Connection, row: BoxRow, state: str) -> list[str |
     return [row.capsule.row_key if row.capsule is not None else None]
 
 
-def _drop_contents(connection: Connection, box_id: str) -> list[str | None]:
+def _drop_contents(connection: Connection, box_id: str, now: int) -> list[str | None]:
     shredded: list[str | None] = []
     for table, columns in (
         (message, [message.c.row_key]),
@@ -181,7 +184,9 @@ def _drop_contents(connection: Connection, box_id: str) -> list[str | None]:
             shredded.extend(found)
         connection.execute(delete(table).where(table.c.box == box_id))
     drop_all_chunks(connection, box_id)
-    connection.execute(delete(token).where(token.c.box == box_id))
+    # The page behind a link of a closed box says that it is closed.
+    ended = or_(token.c.expires.is_(None), token.c.expires > now)
+    connection.execute(update(token).where(token.c.box == box_id, ended).values(expires=now))
     connection.execute(delete(lease).where(lease.c.box == box_id))
     return shredded
 

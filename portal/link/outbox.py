@@ -24,7 +24,7 @@ def pull_entries(portal: Portal, puller: str, wait: float, limit: int) -> list[d
     end = time.monotonic() + wait
     while True:
         with portal.store.main.read() as connection:
-            waiting = has_waiting(connection)
+            waiting = has_waiting(connection, puller, portal.clock.now_ms())
         if waiting:
             with portal.store.main.write() as connection:
                 entries = lease_entries(connection, puller, limit, portal.clock.now_ms())

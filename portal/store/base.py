@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
@@ -12,6 +13,8 @@ from portal.store.models import DUMMY_BOX, KEYS_METADATA, METADATA, box, mark, r
 from portal.store.rowkeys import RowKeys
 from relay.core.clock import Clock
 from relay.core.errors import ConfigurationError
+from relay.core.ids import new_id
+from relay.core.wire.sealed import KDF_MAILBOX, CapsuleBody, CapsuleFields, format_time, make_capsule
 
 REVISION = 1
 
@@ -31,11 +34,11 @@ class Store:
         self.keys.close()
 
 
-def open_store(settings: DatabaseSettings, pepper: bytes, clock: Clock) -> Store:
+def open_store(settings: DatabaseSettings, pepper: bytes, clock: Clock, old_pepper: bytes | None = None) -> Store:
     """Open both databases and bring their schema up to date. Raises ConfigurationError, StorageError."""
     main = Database(settings.url, "database.url")
     keys = Database(settings.keys_url, "database.keys_url")
-    store = Store(main, keys, RowKeys(keys, pepper, clock), clock)
+    store = Store(main, keys, RowKeys(keys, pepper, clock, old_pepper), clock)
     keys.create(KEYS_METADATA)
     main.create(METADATA)
     with main.read() as connection:
@@ -51,8 +54,7 @@ def open_store(settings: DatabaseSettings, pepper: bytes, clock: Clock) -> Store
 
 
 def _fill(store: Store) -> None:
-    # A capsule that nobody can open: unknown logins do their work on it. As long as a usual one.
-    row = store.rows.seal("capsule", DUMMY_BOX, "", bytes(1200))
+    row = store.rows.seal("capsule", DUMMY_BOX, "", _make_dummy())
     try:
         with store.main.write() as connection:
             now = store.clock.now_ms()
@@ -74,3 +76,19 @@ def _fill(store: Store) -> None:
     except ConflictError:
         # Another process was first.
         store.rows.shred([row.row_key])
+
+
+def _make_dummy() -> bytes:
+    """Return a capsule that nobody can open: unknown logins do their work on it, and its shape is a usual one's."""
+    fields = CapsuleFields(
+        kind="mailbox",
+        by="relay",
+        portal=new_id(),
+        box=new_id(),
+        gen=1,
+        time=format_time(0),
+        kdf=KDF_MAILBOX,
+        av=os.urandom(32),
+    )
+    body = CapsuleBody("nobody@nowhere.example", "Nobody", os.urandom(65), 1)
+    return make_capsule(fields, os.urandom(32), os.urandom(32), body, None)

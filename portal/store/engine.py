@@ -171,8 +171,9 @@ def _make_sqlite(path: str) -> Engine:
 
 def _make_postgresql(url: str) -> Engine:
     parsed = make_url(url).set(drivername="postgresql+psycopg")
+    # Two engines a process, three processes a node: two nodes stay below PostgreSQL's usual 100 connections.
     engine = create_engine(
-        parsed, pool_size=16, max_overflow=48, pool_timeout=10, pool_pre_ping=True, connect_args={"connect_timeout": 3}
+        parsed, pool_size=4, max_overflow=4, pool_timeout=20, pool_pre_ping=True, connect_args={"connect_timeout": 5}
     )
 
     @event.listens_for(engine, "connect")

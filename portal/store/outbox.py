@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text, update
 
 from portal.store.boxes import BoxRow
 from portal.store.models import box, lease, outbox
@@ -132,9 +132,17 @@ def find_entry(connection: Connection, box_id: str, entry_id: str) -> StoredEntr
     return _to_entry(row) if row is not None else None
 
 
-def has_waiting(connection: Connection) -> bool:
-    """Tell whether anything waits for the relay, leased or not."""
-    return connection.execute(select(outbox.c.position).where(outbox.c.state == "waiting").limit(1)).first() is not None
+def has_waiting(connection: Connection, puller: str, now: int) -> bool:
+    """Tell whether anything waits for this puller."""
+    query = select(outbox.c.position).outerjoin(lease, lease.c.box == outbox.c.box)
+    return connection.execute(query.where(*_is_free(puller, now)).limit(1)).first() is not None
+
+
+def _is_free(puller: str, now: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        outbox.c.state == "waiting",
+        or_(lease.c.box.is_(None), lease.c.until <= now, lease.c.puller == puller),
+    )
 
 
 def lease_entries(connection: Connection, puller: str, limit: int, now: int) -> list[StoredEntry]:
@@ -147,10 +155,7 @@ def lease_entries(connection: Connection, puller: str, limit: int, now: int) -> 
     query = (
         select(outbox.c.box)
         .outerjoin(lease, lease.c.box == outbox.c.box)
-        .where(
-            outbox.c.state == "waiting",
-            or_(lease.c.box.is_(None), lease.c.until <= now, lease.c.puller == puller),
-        )
+        .where(*_is_free(puller, now))
         .group_by(outbox.c.box, lease.c.offered)
         .order_by(func.coalesce(lease.c.offered, 0), first)
         .limit(limit)

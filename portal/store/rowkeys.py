@@ -7,6 +7,7 @@ a row without its key, as in an old back-up, counts as not there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,9 +36,11 @@ class SealedRow:
 class RowKeys:
     """Seals, opens and shreds rows. Safe to share between threads."""
 
-    def __init__(self, database: Database, pepper: bytes, clock: Clock) -> None:
+    def __init__(self, database: Database, pepper: bytes, clock: Clock, old_pepper: bytes | None = None) -> None:
+        """`old_pepper` still opens what was sealed before the pepper was changed."""
         self._database = database
         self._pepper = pepper
+        self._old_pepper = old_pepper
         self._clock = clock
 
     def seal(self, table: str, box: str, id_: str, plaintext: bytes) -> SealedRow:
@@ -78,10 +81,22 @@ class RowKeys:
         key = keys.get(row.row_key)
         if key is None:
             return None
+        for pepper in (self._pepper, self._old_pepper):
+            if pepper is not None:
+                with contextlib.suppress(SealedDataError):
+                    return open_row(pepper, key, row.sealed, table=table, box=box, id_=id_)
+        return None
+
+    def is_old(self, keys: Mapping[str, bytes], table: str, box: str, id_: str, row: SealedRow) -> bool:
+        """Tell whether a row opens under the old pepper alone."""
+        key = keys.get(row.row_key)
+        if key is None or self._old_pepper is None:
+            return False
         try:
-            return open_row(self._pepper, key, row.sealed, table=table, box=box, id_=id_)
+            open_row(self._old_pepper, key, row.sealed, table=table, box=box, id_=id_)
         except SealedDataError:
-            return None
+            return False
+        return True
 
     def shred(self, names: Iterable[str | None]) -> None:
         """Delete keys, after the rows they open are gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,8 +135,6 @@ class TestDrafts:
         }
 
     def test_limits_hold(self, small_site: Site) -> None:
-        from dataclasses import replace
-
         limits = replace(small_site.settings.limits, message=MIB, box=3 * MIB)
         small_site.settings = replace(small_site.settings, limits=limits)
         node = small_site.node()
@@ -335,6 +334,41 @@ class TestRows:
             connection.execute(row_key.delete())
         assert browser.get("/api/messages").get_json()["messages"] == []
         assert site.first.browser().login(box).status_code == 401
+
+
+class TestPepper:
+    def test_a_new_pepper_reseals_every_row_beside_the_running_portal(self, site: Site) -> None:
+        from portal.store.reseal import reseal_rows
+        from portal.store.sweep import count_rows
+
+        box = site.make_box()
+        id_, draft_id = site.push_message(box, 1), new_id()
+        browser = site.signed_in(box)
+        browser.call("PUT", f"/api/drafts/{draft_id}", {"rev": 0, "sealed": "AAAA"})
+        sent = item(box)
+        browser.call("POST", "/api/send", sent)
+        pepper = site.settings.pepper_file
+        old = pepper.with_name("old-pepper")
+        pepper.rename(old)
+        pepper.write_bytes(os.urandom(32))
+        pepper.chmod(0o600)
+        site.settings = replace(site.settings, old_pepper_file=old)
+        changing = site.node()
+        keys = count_rows(changing.portal.store)
+        # Before a row's turn the old pepper opens it; capsule, dummy, message, draft, item and its copy are re-sealed.
+        assert changing.browser().login(box).status_code == 200
+        assert reseal_rows(changing.portal.store) == 6
+        assert reseal_rows(changing.portal.store) == 0
+        assert count_rows(changing.portal.store) == keys
+        old.unlink()
+        site.settings = replace(site.settings, old_pepper_file=None)
+        reader = site.node().browser()
+        assert reader.login(box).status_code == 200
+        assert [one["id"] for one in reader.get("/api/messages").get_json()["messages"]] == [id_]
+        assert reader.get(f"/api/drafts/{draft_id}").get_json()["sealed"] == "AAAA"
+        assert reader.get("/api/sent").get_json()["sent"][0]["self"] == sent["self"]
+        # A process that still has the old pepper alone opens nothing any more.
+        assert site.first.browser("192.0.2.9").login(box).status_code == 401
 
 
 def run_all(jobs: list[Any]) -> None:
