@@ -4,6 +4,8 @@
 
 PYTHON_RUN := .venv/bin/python
 ARGS ?=
+# Tests that run at the same time; files stay whole. 0 for one after the other.
+SIDE_BY_SIDE ?= 2
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -16,7 +18,7 @@ run: setup ## Set up and show the product: all processes on loopback, a sample m
 
 test: ## Set up and run all tests but the long ones
 	@.ci/setup test
-	@$(PYTHON_RUN) -m pytest -q -m "not long" --durations=15 $(ARGS)
+	@$(PYTHON_RUN) -m pytest -q -m "not long" -n $(SIDE_BY_SIDE) --dist loadfile --durations=15 $(ARGS)
 
 check: ## Lint, format, types and import directions
 	@.ci/setup test
