@@ -82,12 +82,15 @@ class Postfix:
     port: int
     queue: Path
 
-    def pour(self, messages: int) -> float:
-        """Pour 10 kB mails in at 50 connections; return the rate once its queue manager is at rest again."""
+    def pour(self, messages: int) -> tuple[float, float]:
+        """Pour 10 kB mails in at 50 connections; return mails a second, and CPU seconds a mail with the work of the
+        queue manager, which is waited for."""
+        process = int((self.queue / "pid" / "master.pid").read_text())
+        used = cpu_seconds(process)
         rate = pour_mail(self.port, messages, 50, 10_000)
         while any(path.is_file() for name in ("incoming", "active") for path in (self.queue / name).rglob("*")):
             time.sleep(0.2)
-        return rate
+        return rate, (cpu_seconds(process) - used) / messages
 
 
 @contextmanager
