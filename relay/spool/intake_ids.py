@@ -1,6 +1,6 @@
 """Ids of mail as it comes in: unguessable like core.ids, and near each other when made in the same moment.
 
-Rows of one commit then share the leaves of the indexes by id, which halves what a commit writes. The first character
+Rows of one commit then share the leaves of the indexes by id, and a commit writes two fifths less. The first character
 tells the moment, in 63 steps of 17 ms that come round each second; 122 random bits follow (as many as in a version 4
 UUID of RFC 9562). Form and alphabet are those of core.ids: nothing may be read out of an id, and nothing is.
 """
