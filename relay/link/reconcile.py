@@ -9,12 +9,10 @@ at any point.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from relay.core.ports import Actor, Event
-from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed import MailboxDataError
 from relay.link.client import PortalLink
 from relay.link.errors import LinkUnknownError
@@ -22,6 +20,7 @@ from relay.link.marks import Marks
 from relay.link.pulls import Taker
 from relay.link.wire import HeldBox, InventoryPage, Mark
 from relay.log import Log
+from relay.mailbox.reply_boxes import hash_token
 from relay.mailbox.states import BoxState
 from relay.store.base import Database, EventDetail, Tx
 from relay.store.errors import NotFoundError
@@ -236,11 +235,6 @@ class Reconciler:
             return
         pushes.add_push(tx, self._tenant, kind, box=box, ref=ref, detail=detail)
         walk.queued += 1
-
-
-def hash_token(token: str) -> str:
-    """Return the b64 SHA-256 under which the portal knows a reply link's token."""
-    return encode_b64(hashlib.sha256(token.encode("ascii")).digest())
 
 
 def _no_chunks(i: int, n: int) -> bytes:

@@ -93,6 +93,17 @@ class Tidings(Protocol):
         ...
 
 
+class JoinTaker(Protocol):
+    """Who takes registrations."""
+
+    def take_join(self, entry: JoinEntry) -> Result:
+        """Verify a registration and make it true in one commit, or say what it was before.
+
+        Raises MailboxDataError to refuse it, temporary errors otherwise.
+        """
+        ...
+
+
 class _EndedError(Exception):
     """Nothing is to be done with this entry any more: it was seen before, or its box is closed for ever."""
 
@@ -125,7 +136,9 @@ class Incoming:
         replies: Replies,
         policy: Callable[[], IncomingPolicy],
         tidings: Tidings,
+        joins: JoinTaker | None = None,
     ) -> None:
+        """`joins` None: no registration link was ever made."""
         self._database = database
         self._tenant = tenant
         self._portal = portal_id
@@ -136,6 +149,7 @@ class Incoming:
         self._replies = replies
         self._policy = policy
         self._tidings = tidings
+        self._joins = joins
 
     def take(self, entry: Entry, fetch: Fetch) -> Result:
         """Verify an entry and make it true, or refuse it; return what the portal is told.
@@ -149,6 +163,8 @@ class Incoming:
                     return self._take_item(entry, fetch)
                 case RekeyEntry():
                     return self._take_rekey(entry)
+                case JoinEntry() if self._joins is not None:
+                    return self._take_join(entry, self._joins)
                 case JoinEntry():
                     raise MailboxDataError("unknown", "registration: there is no such link")
                 case BrokenEntry():
@@ -395,6 +411,13 @@ class Incoming:
             return self._keys.check_escrow(capsule.octets, self._grant(capsule.box))
         except MailboxDataError:
             return False
+
+    # --- registrations ------------------------------------------------------------------------------------------------
+
+    def _take_join(self, entry: JoinEntry, joins: JoinTaker) -> Result:
+        with self._database.reading() as tx:
+            seen = find_seen(tx, self._tenant, "", entry.id)
+        return joins.take_join(entry) if seen is None else Result(seen)
 
     # --- refusing -----------------------------------------------------------------------------------------------------
 
