@@ -71,6 +71,14 @@ const locate = async (page, selector, timeout) => {
   return page.$(selector);
 };
 
+// Keys that reach a field before its page has come alive are lost: a person waits, too.
+const isEnabled = (selector) => !document.querySelector(selector)?.matches(":disabled");
+const locateEnabled = async (page, selector, timeout) => {
+  const element = await locate(page, selector, timeout);
+  await poll(`${selector} to be enabled`, timeout, () => page.evaluate(isEnabled, selector));
+  return element;
+};
+
 const METHODS = {
   async launch({ browser: name, executable, profile, downloads: folder }) {
     kind = name;
@@ -86,7 +94,7 @@ const METHODS = {
     const kept = { page, problems: [], requests: [], dialogs: [] };
     pages.set(name, kept);
     page.on("console", (message) => {
-      if (["error", "warn"].includes(message.type())) kept.problems.push(`${message.type()}: ${message.text()}`);
+      if (["error", "warn"].includes(message.type())) kept.problems.push(`${message.type()}: ${message.text()} ${message.location()?.url ?? ""}`.trim());
     });
     page.on("pageerror", (error) => kept.problems.push(`uncaught: ${error?.stack ?? error}`));
     page.on("request", (request) => kept.requests.push({ method: request.method(), url: request.url(), body: readBody(request) }));
@@ -126,7 +134,7 @@ const METHODS = {
     await handle.click();
   },
   async type({ page, selector, text, timeout }) {
-    const element = await locate(entry(page).page, selector, timeout);
+    const element = await locateEnabled(entry(page).page, selector, timeout);
     await element.focus();
     // By keys, as a person does; what stood there goes.
     await entry(page).page.evaluate((one) => one.select?.(), element);
