@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from flask import Flask, Response
 
-from relay.core.wire.sealed import open_capsule, read_capsule, read_secret, stretch
+from relay.core.wire.sealed import DRAFT, open_capsule, open_self, read_b64, read_capsule, read_secret, stretch
 from tests.interop.mailboxpage.fake_portal import FakePortal, run_portal
 from tests.interop.mailboxpage.sealed_box import LOGIN_NAME, PASSWORD, SealedBox, text_part
 from tests.interop.mailboxpage.walking import walk
@@ -65,9 +67,11 @@ def test_idle_reader_is_warned_then_signed_out() -> None:
     """The warning can be answered by keyboard or pointer; without an answer the mailbox closes."""
     box = SealedBox()
     box.add_account()
+    _add_question(box)
     with run_portal(box) as portal:
         portal.state.idle_seconds = 4
-        result = walk(portal, "idle", **portal.open_session())
+        result = walk(portal, "idle", message=box.messages[-1].id, **portal.open_session())
+        drafts = [open_self(box.keys, DRAFT, id_, read_b64(one["sealed"])) for id_, one in portal.state.drafts.items()]
         requests = [path for _, path in portal.state.requests]
 
     assert result["warning"].startswith("Are you still there?")
@@ -75,6 +79,7 @@ def test_idle_reader_is_warned_then_signed_out() -> None:
     assert result["axe"] == []
     assert result["stayed"]
     assert requests.count("/api/logout") == 1
+    assert [json.loads(draft)["text"] for draft in drafts] == ["not lost"]
 
 
 def test_nothing_is_shown_when_somebody_else_may_hold_the_account() -> None:

@@ -1,5 +1,5 @@
 /** Nobody is there: a warning that can be answered, then the sign-out; and an account that somebody else may hold. */
-import { enter, runAxe, text, until } from "./browser.mjs";
+import { enter, open, runAxe, text, until } from "./browser.mjs";
 import { press } from "./press.mjs";
 
 export async function run({ page, input }) {
@@ -14,6 +14,9 @@ export async function run({ page, input }) {
   result.axe = await runAxe(page);
   await press(page, "Stay signed in");
   result.stayed = !(await page.$("dialog[open]"));
+  // What was typed last is saved before the mailbox closes.
+  await open(page, `#/reply/${input.message}`);
+  await (await until(() => page.$("#text"), "the composer")).type("not lost");
   await until(() => page.$("dialog[open]"), "the second warning");
   await until(async () => new URL(page.url()).pathname === "/", "the sign-in page");
   return result;

@@ -5,6 +5,8 @@ import { readTitle } from "./press.mjs";
 
 const WIDTHS = [[320, 640], [390, 844], [1280, 870]];
 
+const SPACING = "* { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important } p { margin-bottom: 2em !important }";
+
 export async function run({ page, input }) {
   const faults = [];
   await page.setViewport({ width: 1280, height: 870 });
@@ -62,6 +64,17 @@ export async function run({ page, input }) {
         if (input.pictures) await page.screenshot({ path: path.join(input.pictures, `${name}-${input.lang}-${scheme}-${width}.png`), fullPage: width < 1000 });
       }
     }
+    // WCAG 2.2, 1.4.12: a reader's own spacing of text must not push anything out of the window.
+    await page.setViewport({ width: 320, height: 640 });
+    const spaced = await page.evaluate((css) => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(css);
+      document.adoptedStyleSheets = [sheet];
+      const wide = document.documentElement.scrollWidth - innerWidth;
+      document.adoptedStyleSheets = [];
+      return wide;
+    }, SPACING);
+    if (spaced > 0) faults.push(`${name} ${input.lang} spaced: ${spaced}px too wide`);
     await page.setViewport({ width: 1280, height: 870 });
   }
   return faults;

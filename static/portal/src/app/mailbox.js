@@ -266,9 +266,10 @@ class App {
   async signOut(told = false) {
     if (this.ending) return;
     this.ending = true;
-    this.#page?.close?.();
+    const saving = this.#page?.close?.();
     this.idle?.tell();
     if (!told) {
+      await saving;
       await Promise.allSettled([...this.leaving.values()].map((end) => end()));
       await this.engine.signOut(this.session).catch(() => {});
     }

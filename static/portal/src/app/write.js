@@ -7,7 +7,7 @@ const nameOf = (person) => person.name || person.addr;
 
 /**
  * Draws #/reply/ID (re) or #/draft/ID (draft).
- * @returns {Promise<{close: () => void}>} close: when the reader leaves the page
+ * @returns {Promise<{close: () => Promise<void>|null|void}>} close: when the reader leaves the page; saves what is not saved yet
  */
 export async function showWriter(app, pane, { re, draft }) {
   const { words, mailbox } = app;
@@ -268,8 +268,9 @@ export async function showWriter(app, pane, { re, draft }) {
       removeEventListener("beforeunload", warn);
       queue.length = 0;
       for (const stop of runs.values()) stop.abort();
-      if (composer.state === "dirty") composer.save().catch((error) => app.fail(error));
+      const saving = composer.state === "dirty" ? composer.save().catch((error) => app.fail(error)) : null;
       composer.close();
+      return saving;
     },
   };
 }
