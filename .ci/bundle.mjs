@@ -53,7 +53,7 @@ async function bundle(entries) {
     charset: "utf8",
     legalComments: "none",
     external: ["/static/*"],
-    logLevel: "warning",
+    logLevel: "silent",
   });
   return result.outputFiles.map(({ path: file, contents }) => ({ name: path.basename(file), contents: Buffer.from(contents) }));
 }

@@ -44,22 +44,34 @@ def ask_node(name: str, data: object) -> Any:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the test page; return its address."""
-    folder = tmp_path_factory.mktemp("site")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the test pages' scripts."""
+    folder = tmp_path_factory.mktemp("scripts")
     run_node("build_page.mjs", str(folder))
-    digest = base64.b64encode(hashlib.sha384((folder / "page.js").read_bytes()).digest()).decode()
+    return folder
+
+
+def write_page(folder: Path, name: str, portal: str = "") -> str:
+    """Return a page with one of our scripts and its hash, as the policy demands."""
+    digest = base64.b64encode(hashlib.sha384((folder / name).read_bytes()).digest()).decode()
+    script = f'<script type="module" src="/static/{name}" integrity="sha384-{digest}" crossorigin></script>'
+    head = '<!doctype html><html lang="en"><title>Test</title><link rel="icon" href="data:,">'
+    return f'{head}<main data-portal="{portal}"></main>{script}</html>'
+
+
+@pytest.fixture(scope="session")
+def site(scripts: Path) -> Iterator[str]:
+    """Serve the test page; return its address."""
     app = Flask("suite", static_folder=None)
     install_headers(app, with_hsts=False)
 
     @app.get("/")
     def show_page() -> str:
-        script = f'<script type="module" src="/static/page.js" integrity="sha384-{digest}" crossorigin></script>'
-        return f'<!doctype html><html lang="en"><title>Suite</title><main></main>{script}</html>'
+        return write_page(scripts, "page.js")
 
     @app.get("/static/<name>")
     def show_file(name: str) -> Response:
-        return send_from_directory(folder, name)
+        return send_from_directory(scripts, name)
 
     @app.get("/data/<name>")
     def show_data(name: str) -> Response:

@@ -1,6 +1,6 @@
 /**
  * What is asked of the browser's half of the formats, alike in Node, Chromium and Firefox. Each function takes JSON and
- * gives JSON: a list of {name, error} for checks, or the objects that Python is to open.
+ * gives JSON: a list of {name, error} for checks, or files for other programs to read.
  */
 import * as sealed from "../../../static/portal/sealed.js";
 import { isCommonPassword } from "../../../static/portal/src/engine/common_passwords.js";
@@ -353,63 +353,6 @@ async function forms(corpus) {
   return list(checks);
 }
 
-// --- objects that cross over ----------------------------------------------------------------------------------------------
-
-/** Opens what Python made. @param {any} made see test_python_and_browser.py */
-async function openMade(made) {
-  const kek = await importKek(fromB64(made.kek));
-  const opened = await sealed.openCapsule(fromB64(made.capsule), { portal: made.portal, kind: "mailbox", kek });
-  const cards = await sealed.checkCards(made.cards, { portal: made.portal, root: opened.body.root, least: opened.body.card });
-  const keys = new Map([[opened.capsule.gen, opened.keys]]);
-  for (const older of opened.body.older) keys.set(older.gen, await sealed.deriveSeedKeys(older.seed, made.portal, made.box, older.gen));
-  const results = [];
-  for (const message of made.messages) {
-    const manifest = await sealed.openDown(message.sealed, { portal: made.portal, box: made.box, gen: message.gen, id: message.id, no: message.no }, { keys, cards });
-    const parts = [];
-    for (const part of manifest.parts) {
-      const opener = new sealed.PartOpener(await sealed.derivePartKey(manifest.key, manifest.id, part.i), part.size);
-      const pieces = [];
-      for (const chunk of message.chunks[part.i]) pieces.push(await opener.open(fromB64(chunk)));
-      opener.finish();
-      parts.push(toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", sealed.concat(...pieces)))));
-    }
-    const { key, ...shown } = manifest;
-    results.push({ ...shown, parts: manifest.parts.map((part, index) => ({ ...part, sha256: parts[index] })) });
-  }
-  const place = { server: fromB64(made.tab.server), local: fromB64(made.tab.local), portal: made.portal, box: made.box, gen: opened.capsule.gen };
-  const seed = await sealed.openTab(place, fromB64(made.tab.blob));
-  const draft = await sealed.openSelf(opened.keys, "draft", made.draft.id, fromB64(made.draft.sealed));
-  return { name: opened.body.name, org: opened.body.org, generations: [...keys.keys()], messages: results, tab: toB64(seed), draft: new TextDecoder().decode(draft) };
-}
-
-/** Makes what Python opens: a new generation, a reply with parts, a registration. */
-async function make(made, argon) {
-  const kek = await importKek(fromB64(made.kek));
-  const opened = await sealed.openCapsule(fromB64(made.capsule), { portal: made.portal, kind: "mailbox", kek });
-  const cards = await sealed.checkCards(made.cards, { portal: made.portal, root: opened.body.root, least: opened.body.card });
-  const secret = sealed.readSecret("own", made.password);
-  const stretched = await sealed.stretch(argon, { portal: made.portal, who: opened.body.name, kdf: 1, secret });
-  const older = [...opened.body.older, { gen: opened.capsule.gen, suite: 1, seed: opened.seed }];
-  const next = await sealed.makeCapsule({
-    kind: "mailbox", portal: made.portal, box: made.box, gen: opened.capsule.gen + 1, name: opened.body.name, stretched, card: cards.newest, older, passkeys: opened.body.passkeys,
-  });
-  const id = sealed.newId();
-  const key = sealed.newMessageKey();
-  const size = sealed.CHUNK + 3;
-  const sealer = new sealed.PartSealer(await sealed.derivePartKey(key, id, 7), size);
-  const plain = Uint8Array.from({ length: size }, (_, at) => at % 251);
-  const chunks = [toB64(await sealer.seal(0, plain.slice(0, sealed.CHUNK))), toB64(await sealer.seal(1, plain.slice(sealed.CHUNK)))];
-  const parts = [{ i: 7, role: "file", name: "Gr\u00fc\u00dfe \u{1f600}.bin", type: "application/octet-stream", size }];
-  const item = await sealed.sealUp(next.keys, cards.newest, { kind: "reply", id, re: made.messages[0].id, to: "all", subject: "Re: \u00c4rger", key, parts });
-  const link = sealed.readJoinLink(made.join.id, made.join.fragment);
-  const invited = await sealed.checkCardsByPrint(made.cards, { portal: made.portal, print: link.print });
-  const join = await sealed.sealJoin({ ...link, portal: made.portal }, invited.newest, { want: "pdf", password: made.password });
-  return {
-    capsule: toB64(next.octets), sig: toB64(await sealed.signRekey(opened.keys, next.octets)), auth: toB64(stretched.auth), item, chunks, join,
-    login_id: await sealed.loginId(made.portal, opened.body.name), draft: { id, sealed: toB64(await sealed.sealSelf(next.keys, "draft", id, toUtf8("Entwurf"))) },
-  };
-}
-
 /** Files for other programs to read. */
 async function makeFiles() {
   const blob = new Blob([new Uint8Array(70000).fill(7)]);
@@ -427,6 +370,6 @@ async function makeFiles() {
 
 /** @param {string} name @param {any} data @param {any} argon */
 export async function run(name, data, argon) {
-  const suites = { vectors: (given) => runVectors(given, argon), forms, properties, openMade, make: (given) => make(given, argon), makeFiles };
+  const suites = { vectors: (given) => runVectors(given, argon), forms, properties, makeFiles };
   return suites[name](data);
 }

@@ -20,7 +20,7 @@ const result = await build({
   plugins: [
     {
       name: "fake-engine",
-      setup: (on) => on.onResolve({ filter: /engine\/engine\.js$/ }, () => ({ path: path.join(import.meta.dirname, "fake_engine.js") })),
+      setup: (on) => on.onResolve({ filter: /engine\/(entry_|reply_|join_)?engine\.js$/ }, () => ({ path: path.join(import.meta.dirname, "fake_engine.js") })),
     },
   ],
 });

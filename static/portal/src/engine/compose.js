@@ -49,13 +49,13 @@ export class Composer extends EventTarget {
 
   /**
    * @param {Context} context @param {Session} session
-   * @param {{re: string, to?: "sender" | "all", subject?: string, id?: string, mayseal?: () => void, autosave?: boolean}} start
+   * @param {{re: string, to?: "sender" | "all", subject?: string, id?: string, maySeal?: () => void, autosave?: boolean}} start
    */
-  constructor(context, session, { re, to = "sender", subject = "", id = newId(), mayseal = () => {}, autosave = true }) {
+  constructor(context, session, { re, to = "sender", subject = "", id = newId(), maySeal = () => {}, autosave = true }) {
     super();
     this.#context = context;
     this.#session = session;
-    this.#maySeal = mayseal;
+    this.#maySeal = maySeal;
     this.#autosave = autosave;
     this.#key = newMessageKey();
     this.id = id;
@@ -174,9 +174,9 @@ export class Composer extends EventTarget {
     this.#tell();
   }
 
-  /** @param {Context} context @param {Session} session @param {string} id @param {() => void} mayseal @returns {Promise<Composer>} */
-  static async open(context, session, id, mayseal) {
-    const composer = new Composer(context, session, { re: "", id, mayseal });
+  /** @param {Context} context @param {Session} session @param {string} id @param {() => void} maySeal @returns {Promise<Composer>} */
+  static async open(context, session, id, maySeal) {
+    const composer = new Composer(context, session, { re: "", id, maySeal });
     await composer.#load();
     return composer;
   }
@@ -310,9 +310,9 @@ export class Composer extends EventTarget {
   }
 }
 
-/** @param {Context} context @param {Session} session @param {string} id @param {() => void} mayseal @returns {Promise<Composer>} */
-export async function openDraft(context, session, id, mayseal) {
-  return Composer.open(context, session, id, mayseal);
+/** @param {Context} context @param {Session} session @param {string} id @param {() => void} maySeal @returns {Promise<Composer>} */
+export async function openDraft(context, session, id, maySeal) {
+  return Composer.open(context, session, id, maySeal);
 }
 
 /** @param {Context} context @param {Session} session @returns {Promise<DraftRow[]>} newest first */

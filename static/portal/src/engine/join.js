@@ -1,8 +1,6 @@
 /** Registration by an invitation's link. sealed-mailbox 12. Trust in the organisation comes with the link, not from the portal. */
-import { checkCardsByPrint, checkOwnPassword, InputError, makeCapsule, newId, normaliseLoginName, readJoinLink, readSecret, sealJoin, stretch, toB64, SealedDataError } from "../../sealed.js";
-import { COMMON_PASSWORDS } from "./common_passwords.js";
-
-const PASSWORD_CODES = { short: "short", long: "long", form: "first-form", name: "login-name", common: "common" };
+import { checkCardsByPrint, makeCapsule, newId, normaliseLoginName, readJoinLink, readSecret, sealJoin, stretch, toB64, SealedDataError } from "../../sealed.js";
+import { checkNewPassword } from "./common_passwords.js";
 
 /**
  * @param {import("./session.js").Context} context @param {{id: string, fragment: string}} link
@@ -36,7 +34,7 @@ export class Invitation {
   /** Makes the mailbox's keys here and hands them in. @param {{loginName: string, password: string}} typed rejects InputError name|short|long|common|login-name|first-form */
   async chooseMailbox({ loginName, password }) {
     const who = normaliseLoginName(loginName);
-    this.#checkPassword(password, who);
+    checkNewPassword(password, who);
     await this.#handIn(JSON.stringify(["mailbox", who, password]), async () => {
       const { argon, portal } = this.#context;
       const stretched = await stretch(argon, { portal, who, kdf: 1, secret: readSecret("own", password) });
@@ -48,14 +46,8 @@ export class Invitation {
 
   /** A password for encrypted PDFs; the page has checked it by the readers' rules. @param {{password: string}} typed rejects InputError short|long|common|first-form */
   async choosePdf({ password }) {
-    this.#checkPassword(password, "");
+    checkNewPassword(password, "");
     await this.#handIn(JSON.stringify(["pdf", password]), async () => ({ want: "pdf", password }));
-  }
-
-  /** @param {string} password @param {string} who */
-  #checkPassword(password, who) {
-    const fault = checkOwnPassword(password, who, /** @type {any} */ (COMMON_PASSWORDS));
-    if (fault) throw new InputError(PASSWORD_CODES[fault]);
   }
 
   /** @param {string} print @param {() => Promise<{want: "mailbox", capsule: string} | {want: "pdf", password: string}>} wish */

@@ -113,7 +113,7 @@ export class Mailbox extends EventTarget {
     }
     this.#bodies.set(id, body);
     if (this.#bodies.size > BODIES) this.#bodies.delete(/** @type {string} */ (this.#bodies.keys().next().value));
-    this.#texts.set(id, fold(body.text ?? body.html?.replace(/<[^>]*>/g, " ") ?? ""));
+    this.#texts.set(id, fold(`${body.text ?? ""} ${body.html?.replace(/<[^>]*>/g, " ") ?? ""}`));
     return body;
   }
 
@@ -185,7 +185,7 @@ export class Mailbox extends EventTarget {
 
   /** @param {{re: string, to?: "sender" | "all", subject?: string}} start @returns {Composer} */
   compose(start) {
-    return new Composer(this.#context, this.session, { ...start, mayseal: () => this.#checkSealing() });
+    return new Composer(this.#context, this.session, { ...start, maySeal: () => this.#checkSealing() });
   }
 
   /** @param {string} id @returns {Promise<Composer>} */

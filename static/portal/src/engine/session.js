@@ -3,15 +3,13 @@
  * Keeps no password; seeds exist as octets only while a generation is opened or made, else as non-extractable keys.
  */
 import {
-  checkCards, checkOwnPassword, dropSeeds, fromB64, KDF_OF_KIND, loginId, makeCapsule, normaliseLoginName, openCapsule, openTab, openWithSeed,
+  checkCards, dropSeeds, fromB64, KDF_OF_KIND, loginId, makeCapsule, normaliseLoginName, openCapsule, openTab, openWithSeed,
   randomBytes, readSecret, readStrippedCapsule, deriveSeedKeys, sealTab, SealedDataError, signRekey, stretch, toB64, InputError,
 } from "../../sealed.js";
-import { COMMON_PASSWORDS } from "./common_passwords.js";
+import { checkNewPassword } from "./common_passwords.js";
 import { ApiError } from "./errors.js";
 
 const TAB = "letterlock-tab";
-/** What InputError says of an own password, by what checkOwnPassword says. */
-const PASSWORD_CODES = { short: "short", long: "long", form: "first-form", name: "login-name", common: "common" };
 /** Highest suite of boxes that this script makes. */
 const NEWEST_SUITE = 1;
 
@@ -218,8 +216,7 @@ export async function resume(context) {
  */
 export async function changePassword(context, session, { newPassword, password = "", code = "" }) {
   const who = /** @type {string} */ (session.name);
-  const fault = checkOwnPassword(newPassword, who, /** @type {any} */ (COMMON_PASSWORDS));
-  if (fault) throw new InputError(PASSWORD_CODES[fault]);
+  checkNewPassword(newPassword, who);
   const { argon, portal } = context;
   const auth = password ? await stretchAuth(context, who, readSecret("own", password, code)) : session.auth;
   if (!auth) throw new InputError("secret");

@@ -4,7 +4,7 @@
 // engine alone; only the values that the engine computes leave this page.
 
 import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
-import { createEngine } from "../engine/engine.js";
+import { createEngine } from "../engine/entry_engine.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
 import {

@@ -4,7 +4,7 @@
 // one step: what is handed in cannot be handed in twice.
 
 import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
-import { createEngine } from "../engine/engine.js";
+import { createEngine } from "../engine/join_engine.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
 import {

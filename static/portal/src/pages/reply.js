@@ -3,7 +3,7 @@
 // The password is computed with here and never sent. There are no drafts: what is typed lives in this page alone, and
 // the page asks before it is left with something unsent.
 
-import { createEngine } from "../engine/engine.js";
+import { createEngine } from "../engine/reply_engine.js";
 import { h } from "../app/dom.js";
 import { makeHarmless } from "../app/saving.js";
 import {

@@ -3,7 +3,7 @@ import { concat, formatTime, fromB64, isId, pae, toB64, writeJson } from "./enco
 import { InputError, SealedDataError } from "./errors.js";
 import { hkdf, sealHpke, SUITE_P256 } from "./primitives.js";
 
-const MAX_JOIN = 150 * 1024;
+const MAX_JOIN = 150_000;
 
 /** @param {string} id from the path @param {string} fragment `#T.R` @returns {{id: string, secret: Uint8Array, print: Uint8Array}} rejects InputError `link` */
 export function readJoinLink(id, fragment) {
