@@ -2,6 +2,7 @@
 
 import { showBody } from "./body.js";
 import { button, fill, h } from "./dom.js";
+import { makeUploads } from "./uploads.js";
 
 const nameOf = (person) => person.name || person.addr;
 
@@ -50,160 +51,22 @@ export async function showWriter(app, pane, { re, draft }) {
     }
   }
 
-  // --- files
-  const picker = h("input", { type: "file", multiple: true, hidden: true, tabindex: -1 });
-  const files = h("ul.files");
-  const said = h("p.quiet.small", { role: "status" });
-  const drop = h("div.drop", null,
-    button("button.second", words.t("add-files"), () => picker.click()),
-    picker,
-    h("p.quiet.small", null, words.t("drop-files", { size: words.size(Math.floor(app.session.limits.message / 2 ** 20) * 1e6) })),
-  );
-  const runs = new Map(); // part number -> AbortController of the upload that runs
-  const queue = []; // files that wait for their turn
-  let busy = false;
-  picker.addEventListener("change", () => {
-    add(picker.files);
-    picker.value = "";
-  });
-
-  /** One after another: each then gets the whole line, and its progress means something. @param {Iterable<File>} chosen */
-  async function add(chosen) {
-    queue.push(...chosen);
-    drawFiles();
-    if (busy) return;
-    busy = true;
-    while (queue.length) {
-      const file = queue.shift();
-      await upload(file.name, (options) => composer.attach(file, options), () => composer.attachments.at(-1)?.i);
-    }
-    busy = false;
-  }
-
-  async function upload(name_, start, findNumber) {
-    const stop = new AbortController();
-    const running = start({ signal: stop.signal, onProgress: () => drawFiles() });
-    // The engine gives the number at once; the row is there as soon as it took the file.
-    const number = findNumber();
-    runs.set(number, stop);
-    drawFiles();
-    try {
-      await running;
-      said.textContent = words.t("file-added", { name: name_ });
-    } catch (error) {
-      if (!stop.signal.aborted) app.fail(error);
-    } finally {
-      if (runs.get(number) === stop) runs.delete(number);
-      drawFiles();
-    }
-  }
-
-  function drawFiles() {
-    const focused = document.activeElement?.dataset?.file;
-    fill(files, composer.attachments.map(showFile), queue.map(showWaiting));
-    if (focused) files.querySelector(`[data-file="${focused}"]`)?.focus();
-  }
-
-  const showWaiting = (file) => h("li.file", null,
-    h("span.file-name", null, file.name),
-    h("span.file-meta", null, `${words.size(file.size)}, ${words.t("file-waiting")}`),
-    button("button.second.compact", words.t("remove"), () => {
-      queue.splice(queue.indexOf(file), 1);
-      drawFiles();
-    }, { "aria-label": words.t("remove-name", { name: file.name }) }),
-  );
-
-  function showFile(one) {
-    const act = (label, run, key) => {
-      const made = button("button.second.compact", words.t(label), run, { "aria-label": words.t(`${label}-name`, { name: one.name }) });
-      made.dataset.file = `${key}${one.i}`;
-      return made;
-    };
-    const state = one.state === "sending"
-      ? words.t("file-sending", { done: words.size(one.done), size: words.size(one.size) })
-      : `${words.size(one.size)}, ${words.t(`file-${one.state}`)}`;
-    return h("li.file", null,
-      h("span.file-name", null, one.name),
-      h("span.file-meta", null, state),
-      one.state === "sending" && runs.has(one.i) && act("pause", () => runs.get(one.i)?.abort(), "p"),
-      one.state === "failed" && act("resume", () => void upload(one.name, (options) => composer.retry(one.i, options), () => one.i), "p"),
-      act("remove", () => {
-        runs.get(one.i)?.abort();
-        composer.detach(one.i);
-        said.textContent = words.t("file-removed", { name: one.name });
-        drawFiles();
-        drop.querySelector("button").focus();
-      }, "r"),
-      one.state === "sending" && h("progress", { max: one.size || 1, value: one.done, "aria-label": one.name }),
-    );
-  }
-
-  /** Files may be let go anywhere beside the text; words that are dragged stay the browser's business. */
-  function takeDrops(area) {
-    const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-    for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
-      area.addEventListener(kind, (event) => {
-        if (!holdsFiles(event)) return;
-        event.preventDefault();
-        drop.classList.toggle("over", over);
-        if (kind === "drop") add(event.dataTransfer.files);
-      });
-    }
-    area.addEventListener("paste", (event) => {
-      if (!event.clipboardData.files.length) return;
-      event.preventDefault();
-      add(event.clipboardData.files);
-    });
-    return area;
-  }
-
-  // --- to whom
-  const rest = message ? [...message.to, ...message.cc].filter((person) => person.addr.toLowerCase() !== app.session.name) : [];
-  const everyone = [name, ...rest.map(nameOf)].join(", ");
-  const choice = (value, label) => h("label.check", null,
-    h("input", { type: "radio", name: "to", value, checked: composer.to === value, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
-  const to = rest.length
-    ? h("fieldset", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names: everyone })))
-    : h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", app.session.org));
-
-  // --- the original, folded
-  const original = message && h("details", null, h("summary", null, words.t("show-original")));
-  original?.addEventListener("toggle", async () => {
-    if (!original.open || original.childElementCount > 1) return;
-    const quote = h("div.quote", null, words.t("unlock.working"));
-    original.append(quote);
-    try {
-      const body = await mailbox.openBody(message.id);
-      quote.replaceChildren(showBody(body.text ? { ...body, html: null } : body, { title: words.t("show-original"), words }));
-    } catch (error) {
-      quote.textContent = app.explain(error);
-    }
-  });
-
-  // --- saving, sending
+  // --- files, saving, sending
+  const uploads = makeUploads(app, composer);
   const saved = h("p.quiet.small", { role: "status" });
-  const conflict = h("div.note.warn", { hidden: true, role: "alert" },
-    h("p", null, words.t("draft-conflict")),
-    h("div.actions", null,
-      button("button.second.compact", words.t("draft-mine"), () => app.attempt(() => composer.keepMine())),
-      button("button.second.compact", words.t("draft-theirs"), () => app.attempt(async () => {
-        await composer.takeTheirs();
-        subject.value = composer.subject;
-        text.value = composer.text;
-        drawFiles();
-      })),
-    ),
-  );
+  const conflict = makeConflict(app, composer, () => {
+    subject.value = composer.subject;
+    text.value = composer.text;
+    const to = pane.querySelector(`[name=to][value=${composer.to}]`);
+    if (to) to.checked = true;
+  });
   composer.addEventListener("change", () => {
     conflict.hidden = composer.state !== "conflict";
-    drawFiles();
+    uploads.draw();
   });
   composer.addEventListener("saved", () => {
     saved.textContent = words.t("draft-saved", { time: words.clock(words.now()) });
     app.keepDraft(composer);
-  });
-  composer.addEventListener("conflict", () => {
-    conflict.hidden = false;
   });
 
   let sending = false;
@@ -213,7 +76,7 @@ export async function showWriter(app, pane, { re, draft }) {
       text.focus();
       return;
     }
-    if (queue.length || composer.attachments.some((one) => one.state !== "done")) {
+    if (!uploads.isWhole()) {
       app.say(words.t("files-unfinished"));
       return;
     }
@@ -240,39 +103,79 @@ export async function showWriter(app, pane, { re, draft }) {
     });
   });
 
-  fill(pane, takeDrops(h("div.write", null,
+  fill(pane, uploads.takeDrops(h("div.write", null,
     h("a.back", { href: back }, words.t("back-message")),
     h("h1", { tabindex: -1 }, app.title),
     mailbox.cardsBehind && h("p.note.warn", null, words.t("error-cards-behind", { organisation: app.org })),
     conflict,
     h("form", { novalidate: true, onsubmit: (event) => event.preventDefault() },
-      to,
+      showRecipients(app, composer, message, name),
       h("div.field", null, h("label", { for: "subject" }, words.t("subject")), subject),
       h("div.field", null, h("label", { for: "text" }, words.t("your-reply")), text, problem),
-      drop,
-      files,
-      said,
-      original,
+      uploads.nodes,
+      message && showOriginal(app, message),
       saved,
       h("div.actions", null, send, discard),
     ),
   )));
-  drawFiles();
 
   const warn = (event) => {
-    if (composer.state === "dirty" || composer.state === "saving" || runs.size || sending) event.preventDefault();
+    if (composer.state === "dirty" || composer.state === "saving" || uploads.isBusy() || sending) event.preventDefault();
   };
   addEventListener("beforeunload", warn);
   return {
     close() {
       removeEventListener("beforeunload", warn);
-      queue.length = 0;
-      for (const stop of runs.values()) stop.abort();
+      uploads.stop();
       const saving = composer.state === "dirty" ? composer.save().catch((error) => app.fail(error)) : null;
       composer.close();
       return saving;
     },
   };
+}
+
+/** Recipients are fixed by the message that is answered; the relay resolves their addresses. */
+function showRecipients(app, composer, message, name) {
+  const { words } = app;
+  const rest = message ? [...message.to, ...message.cc].filter((person) => person.addr.toLowerCase() !== app.session.name) : [];
+  if (!rest.length) return h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", app.session.org));
+  const names = [name, ...rest.map(nameOf)].join(", ");
+  const choice = (value, label) => h("label.check", null,
+    h("input", { type: "radio", name: "to", value, checked: composer.to === value, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
+  return h("fieldset", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names })));
+}
+
+/** The message that is answered, folded; opened when somebody looks. */
+function showOriginal(app, message) {
+  const { words } = app;
+  const original = h("details", null, h("summary", null, words.t("show-original")));
+  original.addEventListener("toggle", async () => {
+    if (!original.open || original.childElementCount > 1) return;
+    const quote = h("div.quote", null, words.t("unlock.working"));
+    original.append(quote);
+    try {
+      const body = await app.mailbox.openBody(message.id);
+      fill(quote, showBody(body.text ? { ...body, html: null } : body, { title: words.t("show-original"), words }));
+    } catch (error) {
+      quote.textContent = app.explain(error);
+    }
+  });
+  return original;
+}
+
+/** Shown when the draft was changed elsewhere: one of the two has to go. */
+function makeConflict(app, composer, take) {
+  const { words } = app;
+  return h("div.note.warn", { hidden: true, role: "alert" },
+    h("p", null, words.t("draft-conflict")),
+    h("div.actions", null,
+      button("button.second.compact", words.t("draft-mine"), () => app.attempt(() => composer.keepMine())),
+      button("button.second.compact", words.t("draft-theirs"), () => app.attempt(async () => {
+        await composer.takeTheirs();
+        take();
+      })),
+    ),
+  );
 }
 
 function showDone(app, pane, { name, message, files }) {
