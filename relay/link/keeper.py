@@ -92,7 +92,7 @@ class Keeper:
         while not stop.is_set():
             if time.monotonic() >= next_at:
                 next_at = time.monotonic() + 1.0
-                if not self.run_due() and self._is_mark_missing:
+                if not self.run_due() and (self._is_mark_missing or self._is_mark_due()):
                     self._try_mark()
             stop.wait(0.5)
 
