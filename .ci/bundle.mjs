@@ -65,7 +65,8 @@ function hashName(name, contents) {
 
 /** Into a folder of its own, then in place: whoever reads meanwhile sees the old or the new whole. */
 async function write(files, stamp) {
-  const fresh = `${DIST}.${process.pid}`;
+  const fresh = path.join(ROOT, `node_modules/.bundle-${process.pid}`);
+  const old = `${fresh}-old`;
   await mkdir(fresh, { recursive: true });
   const manifest = {};
   for (const { name, contents } of files) {
@@ -75,8 +76,18 @@ async function write(files, stamp) {
   }
   await writeFile(path.join(fresh, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   await writeFile(path.join(fresh, ".stamp"), stamp);
-  await rm(DIST, { recursive: true, force: true });
-  await rename(fresh, DIST);
+  for (let tried = 1; ; tried += 1) {
+    await rename(DIST, old).catch(() => {});
+    try {
+      await rename(fresh, DIST);
+      break;
+    } catch (error) {
+      // Another bundler was quicker: its folder goes, and the last one stays.
+      if (tried >= 5) throw error;
+    } finally {
+      await rm(old, { recursive: true, force: true });
+    }
+  }
 }
 
 function measure(files) {
@@ -88,7 +99,13 @@ if (await isFresh(stamp)) process.exit(0);
 if (process.argv.includes("--check")) process.exit(1);
 const entries = Object.entries(ENTRIES);
 const missing = entries.filter(([, source]) => !existsSync(path.join(PORTAL, source)));
-for (const [name] of missing) console.error(`no source for ${name}`);
-const files = await bundle(entries.filter((entry) => !missing.includes(entry)));
+for (const [name, source] of missing) console.error(`${name} has no source: static/portal/${source} is missing`);
+if (missing.length) process.exit(1);
+const files = await bundle(entries).catch((error) => {
+  for (const { location, text } of error.errors ?? [{ text: error.message }]) {
+    console.error(`${location ? `${location.file}:${location.line}: ` : ""}${text}`);
+  }
+  process.exit(1);
+});
 await write(files, stamp);
 if (process.argv.includes("--sizes")) console.log(JSON.stringify(measure(files)));

@@ -107,6 +107,13 @@ def test_a_first_login_changes_the_password_before_any_mail(world: World, engine
     assert engine("signIn", {"loginName": NAME, "password": OWN})["gen"] == 2
 
 
+def test_a_first_password_opens_no_mail_whatever_the_portal_says(world: World, engine: Engine) -> None:
+    world.make_first()
+    lie = {"state": "active", "must_change": False}
+    engine("fault", {"method": "POST", "path": "/login$", "when": "answer", "body": lie})
+    assert engine("signIn", {"loginName": NAME, "password": FIRST})["mustChange"]
+
+
 def test_the_code_of_the_notice_belongs_to_the_first_password(world: World, engine: Engine) -> None:
     world.make_first(code="7F3K-9QXD-M2WA")
     assert engine.refused("signIn", {"loginName": NAME, "password": FIRST}).code == "wrong"
@@ -637,6 +644,18 @@ def test_a_reply_of_a_generation_that_is_over_keeps_its_draft(world: World, engi
     (taken,) = world.pull(account)
     assert taken.item is not None
     assert (taken.item.gen, taken.parts[taken.item.parts[0].i]) == (3, b"not lost")
+
+
+def test_too_many_long_names_are_refused_before_sending(world: World, engine: Engine) -> None:
+    account = opened(world, engine)
+    message = world.push(account)
+    engine("refresh")
+    engine("compose", {"re": message})
+    engine("edit", {"text": "x"})
+    for number in range(3):
+        engine("attach", {"name": f"{number}" + "\u20ac" * 9000, "size": 1})
+    assert engine.refused("send").code == "too-many"
+    assert world.pull(account) == []
 
 
 def test_discarding_a_draft_takes_its_parts_along(world: World, engine: Engine) -> None:

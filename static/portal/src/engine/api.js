@@ -114,7 +114,7 @@ export class Api {
         method,
         headers,
         body,
-        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+        signal: joinSignals(signal, limit),
         cache: "no-store",
         credentials: "same-origin",
         redirect: "error",
@@ -128,4 +128,10 @@ export class Api {
     const untrusted = await answer.json().catch(() => ({}));
     throw new ApiError(answer.status, untrusted !== null && typeof untrusted === "object" ? untrusted : {});
   }
+}
+
+/** @param {AbortSignal | undefined} stop @param {AbortSignal} limit @returns {AbortSignal} Safari before 17.4 cannot join: there the reader's goes first */
+function joinSignals(stop, limit) {
+  if (!stop) return limit;
+  return AbortSignal.any ? AbortSignal.any([stop, limit]) : stop;
 }

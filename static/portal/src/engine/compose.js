@@ -284,7 +284,10 @@ export class Composer extends EventTarget {
     const { newest, cards } = this.#session;
     const parts = [await this.#storeText(), ...this.attachments.map(({ i, name, type, size }) => ({ i, role: /** @type {const} */ ("file"), name: wellFormed(name), type, size }))];
     const { id, re, to } = this;
-    const made = await sealUp(newest, cards.newest, { kind: "reply", id, re, to, subject: wellFormed(this.subject), key: this.#key, parts });
+    const made = await sealUp(newest, cards.newest, { kind: "reply", id, re, to, subject: wellFormed(this.subject), key: this.#key, parts }).catch((error) => {
+      // Many long file names outgrow the item.
+      throw error.code === "size" ? new InputError("too-many") : error;
+    });
     return { ...made, parts: countParts(parts), kind: "reply", re };
   }
 

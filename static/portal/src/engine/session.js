@@ -35,8 +35,9 @@ export class Session {
     this.by = capsule.by;
     /** @type {"first" | "active"} */
     this.state = answer.state === "first" ? "first" : "active";
-    this.mustChange = this.kind === "mailbox" && (this.state === "first" || answer.must_change === true);
     this.firstPassword = this.kind === "mailbox" && capsule.by === "relay";
+    /** Whatever the portal says: no mail under a password that somebody else was told. */
+    this.mustChange = this.firstPassword || (this.kind === "mailbox" && (this.state === "first" || answer.must_change === true));
     this.org = body.org;
     this.name = body.name;
     this.root = body.root;
@@ -104,7 +105,6 @@ export async function logIn(context, { kind, who, secret, identity }) {
   const { api, argon, portal } = context;
   const kdf = /** @type {1 | 2} */ (KDF_OF_KIND[kind]);
   const stretched = await stretch(argon, { portal, who, kdf, secret });
-  secret.fill(0);
   const auth = toB64(stretched.auth);
   stretched.auth.fill(0);
   const answer = await api.login({ ...identity, kdf, auth });

@@ -18,14 +18,19 @@ export async function loginId(portal, who) {
 }
 
 /**
- * @param {RunArgon} argon @param {{portal: string, who: string, kdf: 1 | 2, secret: Uint8Array}} what who: login name, or box id of a reply box
+ * @param {RunArgon} argon @param {{portal: string, who: string, kdf: 1 | 2, secret: Uint8Array}} what
+ *   who: login name, or box id of a reply box; secret: overwritten
  * @returns {Promise<Stretched>}
  */
 export async function stretch(argon, { portal, who, kdf, secret }) {
   const parameters = KDF_PARAMETERS[kdf];
   if (!parameters) throw new SealedDataError("kdf");
   const salt = (await sha256(pae("LL1/salt", portal, who))).slice(0, 16);
-  return fromMaster(await argon(secret, salt, parameters));
+  try {
+    return await fromMaster(await argon(secret, salt, parameters));
+  } finally {
+    secret.fill(0);
+  }
 }
 
 /** @param {Uint8Array} master output of Argon2id; overwritten @returns {Promise<Stretched>} */
