@@ -57,7 +57,8 @@ def _copy(source: Path, target: Path) -> None:
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.close(descriptor)
     with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(temporary)) as copy:
-        live.backup(copy, pages=256, sleep=0.01)
+        # In one step: copied piece by piece it would begin again at each write, and on a busy portal never end.
+        live.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")
     descriptor = os.open(temporary, os.O_RDONLY)
     os.fsync(descriptor)

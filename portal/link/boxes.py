@@ -69,6 +69,9 @@ def _put(
     shut: BoxRow | None,
 ) -> ApiError | tuple[int, str | None]:
     now = portal.clock.now_ms()
+    counter = _counter_name(box_id, head)
+    # Counters are locked before boxes, here as at a login.
+    throttle.touch_counters(connection, [(counter, throttle.ACCOUNT_TRIES)], now)
     held = lock_box(connection, box_id)
     owner = connection.execute(select(box.c.id).where(box.c.login_id == head.login_id)).scalar()
     if owner is not None and owner != box_id:
@@ -87,9 +90,11 @@ def _put(
     }
     is_shut = held is not None and shut is not None and held.capsule == shut.capsule
     is_same = held is not None and held.capsule_sha == sha and held.capsule is not None and not is_shut
-    if is_same:
+    if held is not None and is_same:
         connection.execute(update(box).where(box.c.id == box_id).values(**values))
-        _forgive(connection, box_id, head)
+        if (held.state, held.must_change, held.login_id) != (head.state, head.must_change, head.login_id):
+            sessions.end_sessions(connection, box_id)
+        throttle.forgive(connection, [counter], is_new_capsule=True)
         return 200, None
     waiting = count_waiting(connection, box_id)
     here = held.capsule_sha if held is not None else None
@@ -106,14 +111,12 @@ def _put(
     else:
         connection.execute(update(box).where(box.c.id == box_id).values(**values))
     sessions.end_sessions(connection, box_id)
-    _forgive(connection, box_id, head)
+    throttle.forgive(connection, [counter], is_new_capsule=True)
     return 201, held.capsule.row_key if held is not None and held.capsule is not None else None
 
 
-def _forgive(connection: Connection, box_id: str, head: BoxHead) -> None:
-    is_reply = head.capsule.kind == "reply"
-    name = f"reply:{box_id}" if is_reply else counter_name("mailbox", None, head.login_id)
-    throttle.forgive(connection, [name], is_new_capsule=True)
+def _counter_name(box_id: str, head: BoxHead) -> str:
+    return f"reply:{box_id}" if head.capsule.kind == "reply" else counter_name("mailbox", None, head.login_id)
 
 
 def describe_box(portal: Portal, box_id: str, since: int) -> dict[str, Any]:

@@ -292,7 +292,12 @@ class TestRekey:
     def test_where_a_new_password_is_due_no_mail_is_given_out(self, site: Site) -> None:
         box = site.make_box()
         base = hash_of_capsule_of(box)
+        before = site.signed_in(box)
+        assert site.push(box, base=base).status_code == 200
+        assert before.get("/api/session").status_code == 200
         assert site.push(box, must_change=True, base=base).status_code == 200
+        # Whoever was signed in, a thief perhaps, is not any more.
+        assert before.get("/api/session").status_code == 401
         browser = site.signed_in(box)
         assert browser.get("/api/session").get_json()["must_change"] is True
         assert browser.get("/api/messages").get_json()["error"] == "must-change"
