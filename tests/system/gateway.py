@@ -196,7 +196,7 @@ class Gateway:
             found.append(Left(int(path.stem), about["mail_from"], about["rcpt_to"], about["hop"], raw))
         return found
 
-    def wait(self, enough: Callable[[list[Left]], bool], seconds: float = WAIT_SECONDS) -> list[Left]:
+    def wait(self, enough: Callable[[list[Left]], object], seconds: float = WAIT_SECONDS) -> list[Left]:
         """Wait until what has left is enough, and return it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
