@@ -272,12 +272,15 @@ class Pipeline:
 
     def _postpone_one(self, tx: Tx, message: StoredMessage, copy: StoredCopy, error: LetterlockError) -> None:
         now, text = tx.now_ms(), type(error).__name__
-        if is_expired(message.received_at, now):
+        # What a person held, or what waited for its partner to register, begins anew with the decision that let it go.
+        decided = fetch_decisions(tx, [copy.decision_id]) if copy.decision_id else {}
+        since = max([message.received_at, *(one.created_at for one in decided.values())])
+        if is_expired(since, now):
             # A fault of ours for days: no bounce, a person has to look.
             why = f"given up after days of {text}"
             settle(tx, copy.id, copy.fence, State.SHUNTED, actor=self._actor, status=error.status, text=why)
             return
-        is_late = is_delay_notice_due(message.received_at, copy.delay_notified_at, now)
+        is_late = is_delay_notice_due(since, copy.delay_notified_at, now)
         retry_at = None
         if isinstance(error, ConflictError) and copy.attempts <= _CONFLICTS_AT_ONCE:
             # Another mail was faster with the same new row (a pair's first password): it is there now.

@@ -17,6 +17,7 @@ from relay.core.clock import to_datetime
 from relay.core.decision import Decision
 from relay.core.documents.domains import Language
 from relay.core.documents.organisation import Organisation
+from relay.mailbox.partner_mail import show_day
 from relay.message.addresses import Mailbox
 from relay.message.dsn import Action as DsnAction
 from relay.message.dsn import DsnRecipient, DsnReport, is_dsn_wanted, write_dsn
@@ -74,6 +75,18 @@ class SenderTeller:
             "reason": _reason(copies[0].decision),
         }
         return self._notice(message, to, "held-notice", language, values)
+
+    def waiting_notice(self, message: OpenMessage, one: DecidedCopy, until_ms: int) -> SystemMail | None:
+        """Return the word that a mail waits for its recipient to register, until that time at most."""
+        to = one.decision.sender or _inside_sender(message)
+        if not to:
+            return None
+        language = self._language(message.organisation, to)
+        values = self._about(message) | {
+            "recipient": one.copy.forward_path,
+            "valid_until": show_day(until_ms, language),
+        }
+        return self._notice(message, to, "portal-join-waits", language, values)
 
     def rejection(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> SystemMail | None:
         """Return the delivery report (RFC 3464) for copies that policy refused; None where nobody may be told."""

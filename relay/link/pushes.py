@@ -77,6 +77,10 @@ class AfterPush(Protocol):
         """A generation can be signed in to: first password to the sender, code to the recipient."""
         ...
 
+    def join_pushed(self, tx: Tx, push: Push) -> None:
+        """A registration link works: its partner is told."""
+        ...
+
 
 Renew = Callable[[Push], Callable[[Tx], None] | None]
 """Makes the next first password, or ends one, for a frozen box whose entries are all in; what is returned stores it.
@@ -298,6 +302,8 @@ class Pusher:
             self._after.message_pushed(tx, push)
         elif push.kind == pushes.BOX:
             self._after.box_pushed(tx, push)
+        elif push.kind == pushes.JOIN:
+            self._after.join_pushed(tx, push)
         elif push.kind == pushes.JOIN:
             self._join_pushed(tx, push)
 

@@ -28,6 +28,7 @@ from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_boxes import Box, get_box, list_boxes
 from relay.store.repositories.mailbox_cards import list_cards
 from relay.store.repositories.mailbox_generations import Generation, generations_of
+from relay.store.repositories.mailbox_joins import open_joins
 from relay.store.repositories.mailbox_messages import (
     TICKET,
     BoxMessage,
@@ -116,6 +117,7 @@ class Reconciler:
         if not walk.after:
             self._compare_cards(walk, page.cards)
             self._compare_tokens(walk, page.tokens)
+            self._push_joins(walk)
         for held in page.boxes:
             walk.seen.add(held.box)
             try:
@@ -163,6 +165,13 @@ class Reconciler:
             if len(links) < _PAGE:
                 return
             after = links[-1].token
+
+    def _push_joins(self, walk: _Walk) -> None:
+        """The inventory names no registration links: those that are open are pushed again, which changes none."""
+        with self._database.transaction() as tx:
+            for one in open_joins(tx, self._tenant):
+                detail: dict[str, object] = {"expires": one.expires_at, "join": one.id}
+                self._queue(tx, walk, pushes.JOIN, "", hash_token(one.id), detail=detail)
 
     def _compare_token(self, tx: Tx, walk: _Walk, link: ReplyLink, ticket: BoxMessage, held: frozenset[str]) -> None:
         digest = hash_token(link.token)

@@ -103,6 +103,10 @@ class JoinTaker(Protocol):
         """
         ...
 
+    def prepare_refusal(self, entry: JoinEntry) -> Callable[[Tx], None] | None:
+        """Return what the commit that notes a refusal does besides: the partner gets another link. None: nothing."""
+        ...
+
 
 class _EndedError(Exception):
     """Nothing is to be done with this entry any more: it was seen before, or its box is closed for ever."""
@@ -427,6 +431,7 @@ class Incoming:
         kind, data = _as_kept(entry)
         outer_id = _refused_id(entry)
         receipt = self._make_receipt(known, entry.id, Result.REFUSED) if known is not None else None
+        more = self._joins.prepare_refusal(entry) if self._joins and isinstance(entry, JoinEntry) else None
         with self._database.transaction() as tx:
             if known is not None:
                 self._lock(tx, known.box)
@@ -434,6 +439,8 @@ class Incoming:
                 quarantine_entry(tx, self._tenant, box_id, outer_id, kind=kind, code=code, data=data)
                 if receipt is not None:
                     self._queue(tx, receipt)
+                if more is not None:
+                    more(tx)
                 detail: dict[str, EventDetail] = {"box": box_id, "kind": kind, "code": code}
                 tx.append_event(Event("mailbox.refused", self._actor, self._tenant, detail=detail))
                 self._alert(tx, f"an entry from the portal was refused ({code})", None)

@@ -1,6 +1,6 @@
-"""The recipient's notice as HTML that every mail program shows: one table of 560 px, inline styles, nothing remote.
+"""A notice to the partner as HTML that every mail program shows: one table of 560 px, inline styles, nothing remote.
 
-Fragments lie in templates/mail/portal-notice.LANGUAGE.html: `$name` is a value, `{name ...}` is shown only where that
+Fragments lie in templates/mail/NAME.LANGUAGE.html: `$name` is a value, `{name ...}` is shown only where that
 value is not empty, `{!name ...}` where it is, `{button ...}` is the one button. Values are escaped, never mark-up.
 """
 
@@ -45,7 +45,9 @@ _DARK = (
 class NoticePages:
     """The fragments of one directory; each is read once, when first used."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, name: str = "portal-notice") -> None:
+        """`name`: of the template, portal-notice or portal-join."""
+        self._name = name
         self._directory = directory or templates_folder() / "mail"
         self._fragments: dict[str, str] = {}
 
@@ -83,7 +85,7 @@ class NoticePages:
 
     def _find(self, language: str) -> str:
         if language not in self._fragments:
-            path = self._directory / f"portal-notice.{language}.html"
+            path = self._directory / f"{self._name}.{language}.html"
             try:
                 self._fragments[language] = path.read_text("utf-8")
             except OSError as error:

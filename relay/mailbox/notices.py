@@ -8,27 +8,21 @@ or a word of the mail. Must not log a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from pdfmail.spelling import spell_password
 from relay.actions.mailer import Mailer
-from relay.core.address import domain_of
-from relay.core.clock import HOUR, to_datetime
-from relay.core.documents.domains import Language, OwnDomain
+from relay.core.clock import HOUR
 from relay.core.documents.organisation import Organisation
 from relay.core.ids import new_id
 from relay.core.ports import Event
-from relay.core.returns import make_return_address
 from relay.mailbox.generations import RESEND, RESET, MadeGeneration
+from relay.mailbox.join_notices import JoinNotices
 from relay.mailbox.notice_page import NoticePages
+from relay.mailbox.partner_mail import WITH_RETURN, PartnerLook, PartnerMails, show_day
 from relay.mailbox.states import BoxState
 from relay.message.addresses import Mailbox
-from relay.message.compose import SystemMail as OwnMail
-from relay.message.compose import write_system_mail
-from relay.message.texts import MailBrand, RenderedText
-from relay.protect.branding import LANGUAGES, make_branding
 from relay.spool.system_mail import SystemMail, drop_system_message, park_system_message, release_system_message
 from relay.store.base import EventDetail, Tx
 from relay.store.repositories import mailbox_boxes as boxes
@@ -38,25 +32,13 @@ from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_generations import Generation
 from relay.store.repositories.mailbox_messages import BoxMessage
 from relay.store.repositories.mailbox_pushes import Push
-from relay.store.repositories.partners import Partner, get_partner
-from relay.store.repositories.return_paths import add_return_path
+from relay.store.repositories.partners import get_partner
 
 QUIET_MS = 4 * HOUR
 """At most one notice of further mail in this time for a mailbox."""
 _PASSWORD_MAIL = "portal-first-password"  # noqa: S105 - a template's name
 _RENEWED_MAIL = "portal-renewed"
 _NOTICE_MAIL = "portal-notice"
-_WITH_RETURN = "return-address"
-
-
-@dataclass(frozen=True, slots=True)
-class _Partner:
-    """A partner with the languages and the look of mail to him."""
-
-    record: Partner
-    own: OwnDomain
-    brand: MailBrand
-    languages: tuple[str, ...]
 
 
 class Notices:
@@ -70,8 +52,10 @@ class Notices:
         pages: NoticePages | None = None,
     ) -> None:
         self._mailer = mailer
-        self._organisation = organisation
+        self._mails = PartnerMails(mailer, organisation)
         self._portal_url = portal_url.rstrip("/")
+        self.joins = JoinNotices(mailer, organisation, portal_url)
+        """Those of registrations."""
         self._pages = pages or NoticePages()
 
     # --- made with a generation, let go with its push -----------------------------------------------------------------
@@ -94,7 +78,7 @@ class Notices:
             more = {"code": code, "code_url": f"{self._portal_url}/#c={code}" if code else ""}
             mail = self._plain_notice(_RENEWED_MAIL, box, partner, box.first_sender, more)
             mail = replace(mail, message_id=new_id())
-            code_id = self._park(tx, self._with_return(tx, mail, box.first_sender, mail.message_id or ""))
+            code_id = self._park(tx, self._mails.with_return(tx, mail, box.first_sender, mail.message_id or ""))
         generations.set_notices(tx, box.tenant, box.id, made.row.gen, password_notice=password_id, code_notice=code_id)
 
     def box_pushed(self, tx: Tx, push: Push) -> None:
@@ -114,7 +98,7 @@ class Notices:
         if stored.code_notice:
             mail = self._mailer.address(_RENEWED_MAIL, partner.record.address, b"", None)
             # Its reverse-path is the one it was stored with; a mail that may bounce takes no NOTIFY=NEVER.
-            self._release(tx, stored.code_notice, replace(mail, reverse_path=_WITH_RETURN))
+            self._release(tx, stored.code_notice, replace(mail, reverse_path=WITH_RETURN))
         generations.set_notices(tx, box.tenant, box.id, stored.gen, password_notice=None, code_notice=None)
 
     def message_pushed(self, tx: Tx, push: Push) -> None:
@@ -130,6 +114,10 @@ class Notices:
             return
         if boxes.note_notice(tx, box.tenant, box.id, tx.now_ms() - QUIET_MS):
             self._send(tx, self._message_notice(tx, box, message))
+
+    def join_pushed(self, tx: Tx, push: Push) -> None:
+        """The portal knows a registration link (push kind `join`). Part of `tx`."""
+        self.joins.join_pushed(tx, push)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -179,16 +167,16 @@ class Notices:
 
     # --- the mails ----------------------------------------------------------------------------------------------------
 
-    def _password_mail(self, box: Box, made: MadeGeneration, partner: _Partner) -> SystemMail:
+    def _password_mail(self, box: Box, made: MadeGeneration, partner: PartnerLook) -> SystemMail:
         assert made.secret is not None
         to = box.first_sender
-        language = self._language_of(to)
+        language = self._mails.language_of(to)
         spelled = "\n".join(f"    {line}" for line in spell_password(made.secret.password.lower(), language))
         values = {
             "recipient": partner.record.address,
             "user": box.login_name or "",
             "password_block": f"    {made.secret.password}\n\n{spelled}",
-            "valid_until": _show_day(box.first_expires_at, language),
+            "valid_until": show_day(box.first_expires_at, language),
             "code": "yes" if made.secret.code else "",
             "shut": "yes" if made.missing else "",
             "organisation": partner.brand.organisation,
@@ -209,11 +197,13 @@ class Notices:
         }
         text = self._mailer.texts.render_all(_NOTICE_MAIL, partner.languages, values, partner.brand)
         text = replace(text, html=self._pages.render(partner.languages, values, partner.brand))
-        mail = self._to_partner(_NOTICE_MAIL, partner, text, Mailbox(message.sender_name, message.sender))
+        mail = self._mails.to_partner(_NOTICE_MAIL, partner, text, Mailbox(message.sender_name, message.sender))
         mail = replace(mail, cause=message.message_id)
-        return self._with_return(tx, mail, message.sender, message.message_id or "")
+        return self._mails.with_return(tx, mail, message.sender, message.message_id or "")
 
-    def _plain_notice(self, name: str, box: Box, partner: _Partner, sender: str, more: Mapping[str, str]) -> SystemMail:
+    def _plain_notice(
+        self, name: str, box: Box, partner: PartnerLook, sender: str, more: Mapping[str, str]
+    ) -> SystemMail:
         """Return a mail to the partner that has no link."""
         values = self._values(box, partner) | {
             "teller": sender or partner.brand.organisation,
@@ -222,36 +212,17 @@ class Notices:
             **more,
         }
         text = self._mailer.texts.render_all(name, partner.languages, values, partner.brand)
-        return self._to_partner(name, partner, text, Mailbox("", sender) if sender else None)
+        return self._mails.to_partner(name, partner, text, Mailbox("", sender) if sender else None)
 
-    def _to_partner(self, kind: str, partner: _Partner, text: RenderedText, reply_to: Mailbox | None) -> SystemMail:
-        mail = OwnMail(
-            author=Mailbox(partner.brand.organisation, f"letterlock@{partner.own.name}"),
-            to=(Mailbox("", partner.record.address),),
-            text=text,
-            date=self._mailer.now(),
-            hostname=self._mailer.hostname,
-            reply_to=(reply_to,) if reply_to is not None else (),
-        )
-        return self._mailer.address(kind, partner.record.address, write_system_mail(mail), None)
+    def _tell_sender(self, tx: Tx, name: str, to: str, partner: PartnerLook, more: Mapping[str, str]) -> None:
+        self._send(tx, self._mails.for_sender(name, to, partner, more))
 
-    def _with_return(self, tx: Tx, mail: SystemMail, sender: str, cause: str) -> SystemMail:
-        """Give a mail a return address: what bounces is told to the sender in words."""
-        to = mail.recipients[0]
-        token = add_return_path(tx, self._mailer.tenant, kind=mail.kind, sender=sender, recipient=to, message_id=cause)
-        return replace(mail, reverse_path=make_return_address(token, domain_of(sender)))
-
-    def _tell_sender(self, tx: Tx, name: str, to: str, partner: _Partner, more: Mapping[str, str]) -> None:
-        language = self._language_of(to)
-        values = {"recipient": partner.record.address, "organisation": partner.brand.organisation} | dict(more)
-        self._send(tx, self._mailer.make_notice(name, to, language, values))
-
-    def _values(self, box: Box, partner: _Partner) -> dict[str, str]:
+    def _values(self, box: Box, partner: PartnerLook) -> dict[str, str]:
         return {
             "organisation": partner.brand.organisation,
             "user": box.login_name or "",
-            "valid_until_de": _show_day(box.first_expires_at, "de"),
-            "valid_until_en": _show_day(box.first_expires_at, "en"),
+            "valid_until_de": show_day(box.first_expires_at, "de"),
+            "valid_until_en": show_day(box.first_expires_at, "en"),
             "contact": partner.brand.contact,
         }
 
@@ -278,24 +249,5 @@ class Notices:
         if waiting:
             generations.set_notices(tx, stored.tenant, stored.box, stored.gen, password_notice=None, code_notice=None)
 
-    def _partner(self, tx: Tx, box: Box) -> _Partner:
-        record = get_partner(tx, box.tenant, box.partner_id)
-        organisation = self._organisation()
-        own = organisation.domains.find(domain_of(box.first_sender)) if box.first_sender else None
-        own = own or organisation.domains.domains[0]
-        brand = make_branding(organisation.brands.find(own.brand)).mail
-        known = record.language
-        first = known or own.language.value
-        languages = (first,) if known else (first, *(one for one in LANGUAGES if one != first))
-        return _Partner(record, own, brand, languages)
-
-    def _language_of(self, address: str) -> str:
-        own = self._organisation().domains.find(domain_of(address))
-        return (own.language if own else Language.ENGLISH).value
-
-
-def _show_day(at_ms: int | None, language: str) -> str:
-    if at_ms is None:
-        return ""
-    day: datetime = to_datetime(at_ms).astimezone()
-    return day.strftime("%d.%m.%Y") if language == "de" else f"{day.day} {day.strftime('%B %Y')}"
+    def _partner(self, tx: Tx, box: Box) -> PartnerLook:
+        return self._mails.look_at(get_partner(tx, box.tenant, box.partner_id), box.first_sender)

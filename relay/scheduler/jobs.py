@@ -35,8 +35,9 @@ def make_jobs(
     tenant: str,
     actor: Actor,
     alerts: AlertJob,
+    joins: Callable[[], str] | None = None,
 ) -> Mapping[str, Job]:
-    """Return all jobs by name."""
+    """Return all jobs by name. `joins` reminds of registrations and gives them up, where a portal is linked."""
 
     def sweep() -> str:
         return f"orphans {sweep_orphans(database)}, leases {sweep_leases(database)}"
@@ -64,7 +65,7 @@ def make_jobs(
             tx.append_event(Event(KEYD_HEAD, actor, tenant, detail={"seq": head.seq, "hash": head.hash}))
             return f"chains {write_anchor(tx, tenant, actor)}"
 
-    return {
+    jobs = {
         "sweep": Job(20 * SECOND, sweep),
         "shred": Job(5 * SECOND, shred),
         "forget": Job(HOUR, forget),
@@ -72,6 +73,7 @@ def make_jobs(
         "epochs": Job(10 * MINUTE, lambda: turn_epochs(database, keystore, tenant, actor)),
         "alerts": Job(MINUTE, alerts.run),
     }
+    return jobs if joins is None else jobs | {"joins": Job(MINUTE, joins)}
 
 
 def turn_epochs(database: Database, keystore: KeyStore, tenant: str, actor: Actor) -> str:

@@ -6,7 +6,7 @@ A copy that is being worked on is left alone (CopyBusyError): what is on the wir
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relay.core.decision import Decision
@@ -17,7 +17,7 @@ from relay.store.base import Database, EventDetail, Tx
 from relay.store.errors import NotFoundError
 from relay.store.models.copy import state_list
 from relay.store.repositories.copies import SELECT_COPIES, StoredCopy, copies_of, copy_from_row
-from relay.store.repositories.decisions import insert_decision
+from relay.store.repositories.decisions import get_decision, insert_decision
 from relay.store.repositories.messages import StoredMessage, fetch_messages, get_message
 
 _WAITING = frozenset(State) - FINAL
@@ -86,7 +86,7 @@ def hold(db: Database, tenant: str, copy_ids: Sequence[str], actor: Actor, reaso
     with db.transaction() as tx:
         copies = _lock_idle(tx, tenant, copy_ids)
         for copy in copies:
-            _move(tx, copy, State.HELD, actor, {"by": "person", "why": reason})
+            move_copy(tx, copy, State.HELD, actor, {"by": "person", "why": reason})
         return len(copies)
 
 
@@ -103,15 +103,19 @@ def release(
             if copy.state not in _STOPPED:
                 raise LifecycleError(f"copy {copy.id} is not held but {copy.state}")
             if decision is None and copy.state is not State.AWAITING_REGISTRATION:
-                _move(tx, copy, State.RECEIVED, actor, {"by": "person"}, restart=True)
+                move_copy(tx, copy, State.RECEIVED, actor, {"by": "person"}, restart=True)
                 continue
-            chosen = copy.decision_id
-            if decision is not None:
-                chosen = insert_decision(tx, tenant, copy.message_id, copy.id, decision)
+            chosen = insert_decision(tx, tenant, copy.message_id, copy.id, decision or _without_waiting(tx, copy))
             detail: dict[str, EventDetail] = {"by": "person", "decision": chosen}
-            _move(tx, copy, State.DECIDED, actor, detail, restart=True)
+            move_copy(tx, copy, State.DECIDED, actor, detail, restart=True)
             tx.run("UPDATE copy SET decision_id = ? WHERE id = ?", [chosen, copy.id])
         return len(copies)
+
+
+def _without_waiting(tx: Tx, copy: StoredCopy) -> Decision:
+    """The decision of a copy that waits for a registration, as it is where nobody has to register."""
+    stored = get_decision(tx, copy.decision_id or "").decision
+    return replace(stored, options={name: value for name, value in stored.options.items() if name != "registration"})
 
 
 def retry(db: Database, tenant: str, copy_ids: Sequence[str], actor: Actor) -> int:
@@ -136,7 +140,7 @@ def drop(db: Database, tenant: str, copy_ids: Sequence[str], actor: Actor, reaso
             detail: dict[str, EventDetail] = {"by": "person", "why": reason}
             # core.lifecycle knows no step from the queue to discarded: what moves is held first.
             if not is_step(copy.state, State.DISCARDED):
-                _move(tx, copy, State.HELD, actor, detail)
+                move_copy(tx, copy, State.HELD, actor, detail)
                 _check_step(copy.id, State.HELD, State.DISCARDED)
             tx.run("UPDATE copy SET state = 'discarded', updated_at = ? WHERE id = ?", [now, copy.id])
             tx.append_event(Event("copy.discarded", actor, tenant, copy.message_id, copy.id, detail))
@@ -177,9 +181,13 @@ def _check_step(copy_id: str, before: State, after: State) -> None:
         raise LifecycleError(f"copy {copy_id}: no step from {before} to {after}")
 
 
-def _move(
+def move_copy(
     tx: Tx, copy: StoredCopy, state: State, actor: Actor, detail: dict[str, EventDetail], *, restart: bool = False
 ) -> None:
+    """Move a copy that nobody works on and that the caller holds; writes the event. Raises LifecycleError.
+
+    `restart` forgets what was tried. A final state needs the row in `finished` besides.
+    """
     _check_step(copy.id, copy.state, state)
     now = tx.now_ms()
     # A restart forgets what was tried: time in the queue and variant begin anew.

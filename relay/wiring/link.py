@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pdfmail.passphrase import generate_password
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Actor, Event, Grant
 from relay.delivery.endings import plan_ending
@@ -26,13 +27,16 @@ from relay.link.scanner import ClamdScanner
 from relay.link.steps import Steps
 from relay.log import Log
 from relay.mailbox.incoming import Incoming, IncomingPolicy
+from relay.mailbox.incoming_join import IncomingJoins
 from relay.mailbox.incoming_reply import Replies
+from relay.mailbox.joins import Joins
 from relay.mailbox.notices import Notices
 from relay.mailbox.renewals import EXPIRE, Renewals
 from relay.organisation import CurrentOrganisation
 from relay.process.health import HealthSocket
 from relay.process.life import say_ready
 from relay.process.wake import WakeReceiver
+from relay.protect.passwords import PairPasswords
 from relay.settings import Settings
 from relay.spool.claims import PORTAL_HOP
 from relay.spool.values import Delivery
@@ -131,6 +135,20 @@ def make_parts(
 
     temporary_dir = settings.state_dir / "tmp"
     temporary_dir.mkdir(parents=True, exist_ok=True)
+    sealer = make_sealer(keystore, actor, temporary_dir, purpose="mailbox")
+    joins = IncomingJoins(
+        database=database,
+        tenant=tenant,
+        portal_id=portal_id,
+        actor=actor,
+        keys=keystore,
+        generations=generations,
+        sealer=sealer,
+        # To seal alone: this role of keyd opens no PDF password.
+        passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
+        joins=Joins(database, keystore, notices.joins, tenant=tenant, actor=actor),
+        notices=notices.joins,
+    )
     incoming = Incoming(
         database=database,
         tenant=tenant,
@@ -138,7 +156,7 @@ def make_parts(
         actor=actor,
         keys=keystore,
         generations=generations,
-        sealer=make_sealer(keystore, actor, temporary_dir, purpose="mailbox"),
+        sealer=sealer,
         replies=Replies(
             database=database,
             tenant=tenant,
@@ -150,6 +168,7 @@ def make_parts(
         ),
         policy=lambda: IncomingPolicy(MAX_MESSAGE_OCTETS),
         tidings=notices,
+        joins=joins,
     )
     reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
     reconciler = Reconciler(database, tenant, actor, incoming)

@@ -8,6 +8,8 @@ from pathlib import Path
 from relay.actions.base import Action, OpenMessage
 from relay.actions.mailer import Mailer
 from relay.actions.refuse import HoldAction
+from relay.actions.registration import RegistrationAction
+from relay.actions.tell import SenderTeller
 from relay.actions.webmail import MailboxTools, Preview, WebmailAction
 from relay.core.clock import to_datetime
 from relay.core.documents.organisation import Organisation
@@ -15,6 +17,8 @@ from relay.core.ports import Actor, Grant, KeyStore
 from relay.core.ports_mailbox import MailboxKeys
 from relay.mailbox.boxes import Boxes
 from relay.mailbox.generations import Generations
+from relay.mailbox.join_notices import JoinNotices
+from relay.mailbox.joins import Joins
 from relay.mailbox.notices import Notices
 from relay.mailbox.preview import PreviewJob, make_preview
 from relay.mailbox.reply_boxes import ReplyBoxes
@@ -57,6 +61,27 @@ def make_previewer(tools: PdfTools) -> Preview:
         return make_preview(job, tools)
 
     return preview
+
+
+def make_registration_action(
+    database: Database,
+    keystore: KeyStore,
+    *,
+    tenant: str,
+    portal_url: str,
+    actor: Actor,
+    mailer: Mailer,
+    organisation: Callable[[], Organisation],
+    teller: SenderTeller,
+    pdf: Action,
+    webmail: Action,
+) -> RegistrationAction:
+    """Return what stands before PDF and webmail: it lets copies wait for partners who have to register first."""
+    notices = JoinNotices(mailer, organisation, portal_url)
+    joins = Joins(database, keystore, notices, tenant=tenant, actor=actor)
+    return RegistrationAction(
+        database, tenant=tenant, actor=actor, joins=joins, teller=teller, pdf=pdf, webmail=webmail
+    )
 
 
 def make_webmail_action(

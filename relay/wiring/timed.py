@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from relay.mailbox.join_notices import JoinNotices
+from relay.mailbox.joins import JoinKeeper
 from relay.organisation import CurrentOrganisation
 from relay.scheduler.alerts import AlertJob
 from relay.scheduler.jobs import make_jobs
@@ -19,13 +21,24 @@ def run_timed_jobs(settings: Settings, stop: threading.Event) -> None:
     database = open_database(settings, "scheduler")
     try:
         organisation = CurrentOrganisation(database, tenant)
-        alerts = AlertJob(database, organisation, make_mailer(settings, "scheduler", organisation))
+        mailer = make_mailer(settings, "scheduler", organisation)
+        alerts = AlertJob(database, organisation, mailer)
+        joins = None
+        if settings.portal is not None and settings.portal.link is not None:
+            notices = JoinNotices(mailer, organisation, settings.portal.url)
+            joins = JoinKeeper(database, notices, tenant=tenant, actor=actor).run
         keystore = open_keystore(settings, "scheduler")
         run_scheduler(
             settings,
             database,
             make_jobs(
-                database, keystore=keystore, organisation=organisation, tenant=tenant, actor=actor, alerts=alerts
+                database,
+                keystore=keystore,
+                organisation=organisation,
+                tenant=tenant,
+                actor=actor,
+                alerts=alerts,
+                joins=joins,
             ),
             stop,
         )

@@ -23,7 +23,7 @@ from relay.protect.passwords import PairPasswords
 from relay.protect.pdf import PdfTools
 from relay.settings import Settings
 from relay.wiring import make_hop_for, make_mailer, open_database, open_keystore, possible_methods, process_actor
-from relay.wiring.mailboxes import make_reply_boxes, make_webmail_action
+from relay.wiring.mailboxes import make_registration_action, make_reply_boxes, make_webmail_action
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             Method.COMMAND: CommandAction(database, tenant, actor, mailer),
         }
         if portal is not None:
-            actions[Method.WEBMAIL] = make_webmail_action(
+            webmail = make_webmail_action(
                 database,
                 keystore,
                 keystore,
@@ -91,6 +91,18 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
                 hold=hold,
                 pdf=pdf,
                 pdf_tools=tools,
+            )
+            actions[Method.PDF] = actions[Method.WEBMAIL] = make_registration_action(
+                database,
+                keystore,
+                tenant=tenant,
+                portal_url=portal.url,
+                actor=actor,
+                mailer=mailer,
+                organisation=organisation,
+                teller=teller,
+                pdf=pdf,
+                webmail=webmail,
             )
         try:
             yield Pipeline(

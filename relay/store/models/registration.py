@@ -35,8 +35,8 @@ MAILBOX_JOIN = Table(
     Index("uq_mailbox_join_open", "tenant", "partner_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 """`id`: stands in the link, the portal knows its SHA-256; `state`: open, taken, refused, expired; `want`: mailbox or
-pdf, once taken; `mails`: JSON list of our parked mails, the notice and its reminders, those that wait; `reminders`: how
-many went; `renewed`: how many links came before it; `began_at`: when the first of them was made."""
+pdf, once taken; `mails`: JSON list of [due, id] of our parked mails that wait, the notice and its reminders;
+`reminders`: how many went; `renewed`: how many links came before it; `began_at`: when the first of them was made."""
 
 REPLY_CODE = Table(
     "reply_code",

@@ -7,7 +7,7 @@ that stand in `awaiting_registration`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,15 @@ OPEN = "open"
 TAKEN = "taken"
 REFUSED = "refused"
 EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMail:
+    """A mail of ours with the link, sealed in the spool, that has not left yet."""
+
+    due_at: int
+    """Milliseconds; 0 for the notice, which waits until the portal knows the link."""
+    message_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,8 @@ class StoredJoin:
     want: str
     """`mailbox` or `pdf` once taken, else ""."""
     secret: SealedBlob = field(repr=False)
-    mails: tuple[str, ...]
-    """Our parked mails with the link that still wait: the notice, then the reminders."""
+    mails: tuple[ParkedMail, ...]
+    """Those that still wait: the notice, then the reminders."""
     reminders: int
     renewed: int
     began_at: int
@@ -79,8 +88,12 @@ def _from_row(row: Row) -> StoredJoin:
         format=values.pop("format"),
         data=bytes(values.pop("data")),
     )
-    values["mails"] = tuple(json.loads(values["mails"]))
+    values["mails"] = tuple(ParkedMail(int(due), str(one)) for due, one in json.loads(values["mails"]))
     return StoredJoin(**values)
+
+
+def _write_mails(mails: Sequence[ParkedMail]) -> str:
+    return json.dumps([[one.due_at, one.message_id] for one in mails])
 
 
 def _locking(tx: Tx, lock: bool) -> str:
@@ -92,7 +105,7 @@ def add_join(tx: Tx, join: StoredJoin) -> bool:
     secret = join.secret
     values = {name: getattr(join, name) for name in _COLUMNS if hasattr(join, name)}
     values |= {"key_id": secret.key_id, "mechanism": secret.mechanism, "format": secret.format, "data": secret.data}
-    values["mails"] = json.dumps(join.mails)
+    values["mails"] = _write_mails(join.mails)
     return tx.run(_INSERT, [values[name] for name in _COLUMNS]) == 1
 
 
@@ -124,7 +137,7 @@ def change_join(tx: Tx, join: StoredJoin, changes: Mapping[str, Any]) -> None:
     """Write the named columns; the caller holds the row. Raises KeyError for a column that never changes."""
     if unknown := set(changes) - _CHANGEABLE:
         raise KeyError(", ".join(sorted(unknown)))
-    values = [json.dumps(value) if name == "mails" else value for name, value in changes.items()]
+    values = [_write_mails(value) if name == "mails" else value for name, value in changes.items()]
     names = ", ".join(f"{name} = ?" for name in changes)
     tx.run(f"UPDATE mailbox_join SET {names} WHERE tenant = ? AND id = ?", [*values, join.tenant, join.id])  # noqa: S608
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from pdfmail.passphrase import generate_password
 from relay.core.clock import MINUTE
+from relay.core.documents.policy import PolicyDocument
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
 from relay.core.wire.pae import decode_b64, encode_b64
@@ -41,8 +43,11 @@ from relay.link.pushes import Pusher
 from relay.link.reconcile import Reconciler
 from relay.link.steps import Steps
 from relay.mailbox.incoming import Incoming, IncomingPolicy
+from relay.mailbox.incoming_join import IncomingJoins
 from relay.mailbox.incoming_reply import Replies, Scanner
+from relay.mailbox.joins import Joins
 from relay.mailbox.seal import Sealer
+from relay.protect.passwords import PairPasswords
 from relay.store.base import Database
 from relay.store.repositories.mailbox_generations import Generation
 from relay.wiring.link import PortalEndings, make_renew
@@ -259,6 +264,7 @@ class Linked:
             return inside.generations.open(stored, Grant("mailbox", stored.box, str(actor)))
 
         public = inside.token.spool_public_key
+        sealer = Sealer(sign, self.site.settings.state_dir, MAX_OCTETS)
         self.incoming = Incoming(
             database=inside.db,
             tenant=TENANT,
@@ -266,7 +272,7 @@ class Linked:
             actor=actor,
             keys=inside.token,
             generations=inside.generations,
-            sealer=Sealer(sign, self.site.settings.state_dir, MAX_OCTETS),
+            sealer=sealer,
             replies=Replies(
                 database=inside.db,
                 tenant=TENANT,
@@ -278,6 +284,7 @@ class Linked:
             ),
             policy=lambda: IncomingPolicy(max_octets),
             tidings=inside.notices,
+            joins=self._make_joins(actor, sealer),
         )
         self.reconciler = Reconciler(inside.db, TENANT, actor, self.incoming)
         self.gate = Gate(lambda _error: None, self.reconciler.marks.note_trouble, first_pause=0.0)
@@ -311,6 +318,21 @@ class Linked:
             is_mark_due=lambda: self.reconciler.is_due,
         )
         self.pusher.begin()
+
+    def _make_joins(self, actor: Actor, sealer: Sealer) -> IncomingJoins:
+        inside, notices = self.inside, self.inside.notices.joins
+        return IncomingJoins(
+            database=inside.db,
+            tenant=TENANT,
+            portal_id=PORTAL,
+            actor=actor,
+            keys=inside.token,
+            generations=inside.generations,
+            sealer=sealer,
+            passwords=PairPasswords(inside.db, inside.token, TENANT, actor, generate_password),
+            joins=Joins(inside.db, inside.token, notices, tenant=TENANT, actor=actor),
+            notices=notices,
+        )
 
     # --- doing --------------------------------------------------------------------------------------------------------
 
@@ -450,8 +472,8 @@ class Linked:
         return self.inside.copy(message_id).state
 
 
-def make_linked(db: Database, clock: SteppedClock, directory: Path) -> Linked:
-    inside = make_world(db, clock, directory)
+def make_linked(db: Database, clock: SteppedClock, directory: Path, policy: PolicyDocument | None = None) -> Linked:
+    inside = make_world(db, clock, directory, policy)
     settings = replace(make_settings(directory / "portal", "sqlite"), portal_id=PORTAL)
     made = Linked(inside, Site(settings, clock), clock)
     made.start()

@@ -19,11 +19,13 @@ from relay.actions.base import Action
 from relay.actions.mailer import Mailer
 from relay.actions.pdf import PdfAction
 from relay.actions.refuse import HoldAction
+from relay.actions.registration import RegistrationAction
 from relay.actions.tell import SenderTeller
 from relay.actions.webmail import MailboxTools, WebmailAction
 from relay.core.decision import Method
 from relay.core.documents.brands import Brand, BrandsDocument
 from relay.core.documents.organisation import Organisation
+from relay.core.documents.policy import PolicyDocument
 from relay.core.documents.shipped import shipped_organisation
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
@@ -32,6 +34,7 @@ from relay.core.wire.sealed import CardRecord
 from relay.keystore.software import SoftwareToken
 from relay.mailbox.boxes import Boxes, accept_rekey
 from relay.mailbox.generations import Generations
+from relay.mailbox.joins import Joins
 from relay.mailbox.notices import Notices
 from relay.mailbox.renewals import Renewals
 from relay.mailbox.reply_boxes import ReplyBoxes
@@ -276,7 +279,7 @@ def _is_first(text: str) -> bool:
     return len(text) == 14 and text[4] == text[9] == "-" and text.replace("-", "").isalnum() and text.upper() == text
 
 
-def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
+def make_world(db: Database, clock: SteppedClock, directory: Path, policy: PolicyDocument | None = None) -> World:
     token = SoftwareToken.create(directory / "token", b"pin for the test", clock, pin_memory_kib=64)
     spool = make_spool(db, clock)
     public = token.spool_public_key()
@@ -284,7 +287,7 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
     spool = replace(spool, intake=type(spool.intake)(db, lambda: public, "gw.bank.example", TENANT, 50_000_000))
     organisation = shipped_organisation("bank.example", "Example Bank")
     brand = Brand("default", "Example Bank", contact="Telephone +49 30 1234\nwww.bank.example")
-    organisation = replace(organisation, brands=BrandsDocument((brand,)))
+    organisation = replace(organisation, brands=BrandsDocument((brand,)), policy=policy or organisation.policy)
 
     def hop_for(address: str) -> str:
         return "inside" if address.endswith("@bank.example") else "outside"
@@ -319,11 +322,12 @@ def make_world(db: Database, clock: SteppedClock, directory: Path) -> World:
         portal=PORTAL,
         preview=lambda _: None,
     )
-    actions: dict[Method, Action] = {
-        Method.HOLD: hold,
-        Method.PDF: pdf,
-        Method.WEBMAIL: WebmailAction(db, tools, tenant=TENANT, actor=WORKER, hold=hold, without_mailbox=pdf),
-    }
+    webmail = WebmailAction(db, tools, tenant=TENANT, actor=WORKER, hold=hold, without_mailbox=pdf)
+    joins = Joins(db, token, notices.joins, tenant=TENANT, actor=WORKER)
+    registration = RegistrationAction(
+        db, tenant=TENANT, actor=WORKER, joins=joins, teller=teller, pdf=pdf, webmail=webmail
+    )
+    actions: dict[Method, Action] = {Method.HOLD: hold, Method.PDF: registration, Method.WEBMAIL: registration}
     pipeline = Pipeline(
         db,
         token,
