@@ -53,9 +53,25 @@ async function bundle(entries) {
     charset: "utf8",
     legalComments: "none",
     external: ["/static/*"],
+    metafile: true,
     logLevel: "silent",
   });
-  return result.outputFiles.map(({ path: file, contents }) => ({ name: path.basename(file), contents: Buffer.from(contents) }));
+  const files = result.outputFiles.map(({ path: file, contents }) => ({ name: path.basename(file), contents: Buffer.from(contents) }));
+  return { files, licences: await collectLicences(Object.keys(result.metafile.inputs)) };
+}
+
+/** What the licences of the packages inside ask for: their text beside the copies. */
+async function collectLicences(inputs) {
+  const names = new Set(inputs.map((input) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]).filter(Boolean));
+  const texts = [];
+  for (const name of [...names].sort()) {
+    const folder = path.join(ROOT, "node_modules", name);
+    const { version, license } = JSON.parse(await readFile(path.join(folder, "package.json"), "utf8"));
+    const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+    if (!file) throw new Error(`${name} comes without the text of its licence`);
+    texts.push(`${name} ${version} (${license})\n\n${await readFile(path.join(folder, file), "utf8")}`);
+  }
+  return texts.join(`\n${"-".repeat(80)}\n\n`);
 }
 
 function hashName(name, contents) {
@@ -64,7 +80,7 @@ function hashName(name, contents) {
 }
 
 /** Into a folder of its own, then in place: whoever reads meanwhile sees the old or the new whole. */
-async function write(files, stamp) {
+async function write(files, licences, stamp) {
   const fresh = path.join(ROOT, `node_modules/.bundle-${process.pid}`);
   const old = `${fresh}-old`;
   await mkdir(fresh, { recursive: true });
@@ -75,6 +91,7 @@ async function write(files, stamp) {
     await writeFile(path.join(fresh, file), contents);
   }
   await writeFile(path.join(fresh, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeFile(path.join(fresh, "LICENSES.txt"), licences);
   await writeFile(path.join(fresh, ".stamp"), stamp);
   for (let tried = 1; ; tried += 1) {
     await rename(DIST, old).catch(() => {});
@@ -101,11 +118,11 @@ const entries = Object.entries(ENTRIES);
 const missing = entries.filter(([, source]) => !existsSync(path.join(PORTAL, source)));
 for (const [name, source] of missing) console.error(`${name} has no source: static/portal/${source} is missing`);
 if (missing.length) process.exit(1);
-const files = await bundle(entries).catch((error) => {
+const { files, licences } = await bundle(entries).catch((error) => {
   for (const { location, text } of error.errors ?? [{ text: error.message }]) {
     console.error(`${location ? `${location.file}:${location.line}: ` : ""}${text}`);
   }
   process.exit(1);
 });
-await write(files, stamp);
+await write(files, licences, stamp);
 if (process.argv.includes("--sizes")) console.log(JSON.stringify(measure(files)));

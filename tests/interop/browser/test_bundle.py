@@ -33,8 +33,16 @@ def test_every_file_is_there_under_its_hash(manifest: dict[str, dict[str, str]])
     assert {path.name for path in DIST.iterdir()} == {
         "manifest.json",
         ".stamp",
+        "LICENSES.txt",
         *(entry["file"] for entry in manifest.values()),
     }
+
+
+def test_the_licences_of_what_is_inside_are_beside_it() -> None:
+    text = (DIST / "LICENSES.txt").read_text("utf-8")
+    for package in ("@hpke/core", "@hpke/common", "hash-wasm"):
+        assert f"\n{package} " in f"\n{text}"
+    assert text.count("Permission is hereby granted") >= 3
 
 
 @pytest.mark.parametrize(
