@@ -163,6 +163,9 @@ def serve_web(settings: Settings) -> None:
     """Run the public listener until it is told to stop. Raises ConfigurationError."""
     _end_with_parent()
     _prepare(settings, build_pages)
+    if settings.is_secure and settings.web.certificate is None and not settings.is_behind_proxy:
+        # A proxy must be there, since we speak plain HTTP; without this all its readers share one count of wrong tries.
+        _LOG.warning("one-network-for-all", fix='set web.forwarded_for = "last" in the settings')
     options = _options(settings, "web", settings.web)
     if settings.web.certificate is not None:
         options |= {"certfile": str(settings.web.certificate), "keyfile": str(settings.web.key)}

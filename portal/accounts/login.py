@@ -35,6 +35,8 @@ FIRST_TRIES = 10
 """Wrong tries in all that a first password allows (sealed-mailbox 11)."""
 REPLY_TRIES = 10
 """Wrong tries that a reply box allows before it locks (sealed-mailbox 12)."""
+_NOBODY_WAITS = 1_000_000
+"""Free tries of a counter whose total alone counts."""
 _LOG = Log("portal.login")
 
 
@@ -89,10 +91,12 @@ def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
         now = portal.clock.now_ms()
         name = counter_name(attempt.kind, target.box if target.is_known else None, attempt.who)
         account = f"device:{attempt.device}" if attempt.device else name
-        wanted = [(f"net:{attempt.network}", throttle.NETWORK_TRIES), (account, throttle.ACCOUNT_TRIES)]
-        if account != name:
-            # Nobody waits for this one; its total counts all the same.
-            wanted.append((name, 1_000_000))
+        # A known device waits for its own wrong tries alone, not for its neighbours' or an attacker's.
+        wanted = [(account, throttle.ACCOUNT_TRIES)]
+        if attempt.device:
+            wanted.append((name, _NOBODY_WAITS))
+        else:
+            wanted.insert(0, (f"net:{attempt.network}", throttle.NETWORK_TRIES))
         counters = throttle.touch_counters(connection, wanted, now)
         total = counters[-1].total
         locked = lock_box(connection, target.box.id, shared=True)
@@ -154,7 +158,7 @@ def _compare(attempt: Attempt, capsule: bytes, now: int, target: _Target) -> boo
 def _check_counters(target: _Target, counters: list[throttle.Counter], total: int, now: int) -> ApiError | None:
     if target.is_known and target.box.kind == "reply" and total >= REPLY_TRIES:
         return ApiError(423, "locked")
-    seconds = throttle.seconds_to_wait(counters[:2], now)
+    seconds = throttle.seconds_to_wait([one for one in counters if one.tries != _NOBODY_WAITS], now)
     return ApiError(429, "wait", seconds=seconds) if seconds else None
 
 

@@ -107,6 +107,17 @@ class TestLogin:
         assert attacker.login(box).status_code == 429
         assert own.login(box).status_code == 200
 
+    def test_nor_a_network_in_which_others_guess(self, small_site: Site) -> None:
+        box = small_site.make_box()
+        own = small_site.signed_in(box)
+        neighbour = small_site.first.browser(own.address)
+        for _ in range(41):
+            last = neighbour.login(stranger(small_site))
+        assert last.status_code == 429
+        assert own.login(box).status_code == 200
+        codes = [own.login(box, os.urandom(32)).status_code for _ in range(6)]
+        assert codes == [401] * 5 + [429]
+
     def test_guesses_at_the_same_moment_are_all_counted(self, site: Site) -> None:
         box = site.make_box()
         nodes = [site.first, site.node()]
