@@ -17,6 +17,7 @@ export const MAX_TEXT = 100_000;
  * @property {"waiting" | "sending" | "done" | "failed" | "lost"} state lost: unfinished before a reload, add the file again
  * @property {number} done octets stored at the portal @property {Error} [error]
  * @typedef {{id: string, re: string, to: "sender" | "all", subject: string, text: string, time: string, attachments: number, damaged?: boolean}} DraftRow
+ * @typedef {{text: string, part: import("../sealed/down.js").Part, upload: Upload}} TextPart
  * @typedef {import("./session.js").Context} Context
  * @typedef {import("./session.js").Session} Session
  */
@@ -41,7 +42,7 @@ export class Composer extends EventTarget {
   #timer;
   /** Saves one after another: each needs the revision of the one before. @type {Promise<void>} */
   #saving = Promise.resolve();
-  /** The text part as stored, for a send that is tried again. @type {{text: string, part: import("../sealed/down.js").Part, upload: Upload} | null} */
+  /** The text part as stored, for a send that is tried again. @type {TextPart | null} */
   #textPart = null;
   /** What was sent without an answer: the same octets may be sent again. @type {{print: string, body: object} | null} */
   #request = null;
@@ -300,7 +301,7 @@ export class Composer extends EventTarget {
       this.#textPart = { text: this.text, part, upload };
       await this.save();
     }
-    const { part, upload } = /** @type {NonNullable<typeof this.#textPart>} */ (this.#textPart);
+    const { part, upload } = /** @type {TextPart} */ (this.#textPart);
     await upload.run();
     return part;
   }
