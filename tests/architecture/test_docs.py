@@ -28,11 +28,11 @@ IDS = [
 
 _TEST_FILE = re.compile(r"(?:[\w-]+/)*test_\w+\.py")
 _CODE = re.compile(r"`([^`\n]+)`")
-_PATH = re.compile(r"(?:(?:relay|pdfmail|tests|templates|static|docs)/)[\w./-]*\w/?|(?:[\w-]+/)*[\w-]+\.py")
+_PATH = re.compile(r"(?:(?:relay|pdfmail|portal|tests|templates|static|docs)/)[\w./-]*\w/?|(?:[\w-]+/)*[\w-]+\.py")
 _LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)]*)?\)")
 FILES = [
     str(path.relative_to(ROOT))
-    for top in ("relay", "pdfmail", "tests", "templates", "static", "docs")
+    for top in ("relay", "pdfmail", "portal", "tests", "templates", "static", "docs")
     for path in (ROOT / top).rglob("*")
     if "__pycache__" not in path.parts
 ]
@@ -91,7 +91,7 @@ def test_the_console_knows_every_command_that_pages_show() -> None:
     shown = set()
     for page in PAGES:
         for code in re.findall(
-            r"`letterlock ([a-z]+(?: [a-z]+)?)|^    +letterlock ([a-z]+(?: [a-z]+)?)", read(page), re.M
+            r"`letterlock ([a-z]+(?: [a-z][a-z-]*)?)|^    +letterlock ([a-z]+(?: [a-z][a-z-]*)?)", read(page), re.M
         ):
             shown.add(next(text for text in code if text))
     assert shown
