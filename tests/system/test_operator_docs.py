@@ -180,7 +180,7 @@ def wait_for_mail(server: FaultServer, log: Path) -> None:
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    for unit in (PAGES / "units").iterdir():
+    for unit in PAGES.glob("units/letterlock*"):
         # The program need not be installed where the units look for it.
         text = unit.read_text("utf-8").replace("/opt/letterlock/bin/letterlock", "/bin/true")
         (tmp_path / unit.name).write_text(text)

@@ -22,7 +22,7 @@ import pytest
 from portal.installation import Choices
 from relay.core.ids import new_id
 from relay.link.client import PortalLink
-from relay.link.wire import ItemEntry
+from relay.mailbox.incoming_values import ItemEntry
 from tests.contract.portal.site import Box, item
 from tests.contract.store.databases import PostgresServer
 from tests.integration.portal.running import RunningPortal, make_certificate, new_box, push_box, with_database
