@@ -119,7 +119,6 @@ class Pusher:
         renew: Renew,
         spool_public: Callable[[], SpoolPublicKey],
         marks: Marks,
-        join_pushed: Callable[[Tx, Push], None] = lambda _tx, _push: None,
         settings: PusherSettings | None = None,
     ) -> None:
         self._database = database
@@ -134,7 +133,6 @@ class Pusher:
         self._renewing = renew
         self._spool_public = spool_public
         self._marks = marks
-        self._join_pushed = join_pushed
         self._settings = settings or PusherSettings()
         self._local = threading.local()
         self._links: list[PortalLink] = []
@@ -304,8 +302,6 @@ class Pusher:
             self._after.box_pushed(tx, push)
         elif push.kind == pushes.JOIN:
             self._after.join_pushed(tx, push)
-        elif push.kind == pushes.JOIN:
-            self._join_pushed(tx, push)
 
     def _postpone(self, one: _Claimed, error: LetterlockError, delay_ms: float) -> None:
         push = one.push

@@ -235,8 +235,10 @@ def read_inventory(untrusted: Mapping[str, Any]) -> InventoryPage:
         raw = _object(one)
         messages = frozenset(text for text in _list(raw, "messages") if isinstance(text, str) and is_id(text))
         boxes.append(HeldBox(_id(raw, "box"), _integer(raw, "gen"), _hash(raw), str(raw.get("state"))[:10], messages))
-    cards = frozenset(n for n in untrusted.get("cards") or () if _is_integer(n))
-    tokens = frozenset(t for t in untrusted.get("tokens") or () if isinstance(t, str) and _HASH.fullmatch(t))
+    # On the first page only.
+    named = {name: _list(untrusted, name) if name in untrusted else () for name in ("cards", "tokens")}
+    cards = frozenset(n for n in named["cards"] if _is_integer(n))
+    tokens = frozenset(t for t in named["tokens"] if isinstance(t, str) and _HASH.fullmatch(t))
     return InventoryPage(tuple(boxes), cards, tokens, untrusted.get("more") is True)
 
 
