@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.core.ids import is_id, new_id
@@ -42,7 +42,7 @@ SCALARS = (
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 NAMES = st.sampled_from(
     ["kind", "box", "seq", "id", "gen", "card", "sealed", "parts", "capsule", "sig", "i", "chunks", "count", "sha256"]
@@ -53,11 +53,12 @@ ANSWERS = st.dictionaries(
     | st.sampled_from(
         ["entries", "reports", "boxes", "cards", "tokens", "more", "mark", "waiting", "missing", "rekeys", "messages"]
     ),
-    VALUES | st.lists(ENTRIES, max_size=4),
-    max_size=8,
+    VALUES | st.lists(ENTRIES, max_size=3),
+    max_size=5,
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ANSWERS)
 def test_every_reader_gives_a_value_or_its_one_error(answer: dict[str, Any]) -> None:
     for read in (
@@ -74,7 +75,8 @@ def test_every_reader_gives_a_value_or_its_one_error(answer: dict[str, Any]) -> 
             read(answer)  # type: ignore[operator]
 
 
-@given(st.lists(ENTRIES, max_size=5))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ENTRIES, max_size=4))
 def test_entries_are_of_the_agreed_shape(entries: list[dict[str, Any]]) -> None:
     for entry in read_outbox({"entries": entries}):
         assert is_id(entry.id)
