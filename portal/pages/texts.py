@@ -106,7 +106,7 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "file.remove": "Remove",
         "file.remove.label": "Remove {name}",
         "file.retry": "Try again",
-        "file.retry.label": "Try {name} again",
+        "file.retry.label": "Try again with {name}",
         "file.save": "Save",
         "file.save.label": "Save {name}",
         "file.waiting": "waiting",
