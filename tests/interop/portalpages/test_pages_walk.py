@@ -166,7 +166,7 @@ def test_a_reply_with_files_from_the_pdf_page(page: Page, pages_address: str, tm
     page.upload("#file-input", tmp_path / "one.pdf", tmp_path / "fail.jpg", tmp_path / "empty.txt")
     page.wait_for_text("empty.txt is empty", "#drop-hint")
     page.wait_for_text("not stored yet", "#files")
-    page.click_text("Try fail.jpg again")
+    page.click_text("Try again with fail.jpg")
     page.wait_for_text("not stored yet", "#files", gone=True)
     page.click_text("Remove one.pdf")
     page.wait_for_text("one.pdf", "#files", gone=True)
