@@ -111,6 +111,10 @@ class MailboxKeys(Protocol):
         """
         ...
 
-    def check_escrow(self, capsule: bytes, grant: Grant) -> bool:
-        """Tell whether the capsule's escrow record opens here and yields its public keys."""
+    def check_escrow(self, capsule: bytes, grant: Grant, name: str | None = None) -> bool:
+        """Tell whether the capsule's escrow record opens here and yields its public keys.
+
+        With `name`, where it does: raises MailboxDataError (`name`) for a body that names another login name, since
+        nobody could sign in to it.
+        """
         ...

@@ -16,7 +16,7 @@ from relay.core.wire.contexts import read_label
 from relay.core.wire.sealed import MailboxDataError
 from relay.keystore.audit import AuditLog, Entry
 from relay.keystore.grants import MAX_WORD, UNLOGGED, Operation, Role, Use, check_use
-from relay.keystore.mailbox_wire import cards_result, made_result, read_card_call, read_order_call
+from relay.keystore.mailbox_wire import cards_result, made_result, read_card_call, read_name, read_order_call
 from relay.keystore.protocol import Call, Reply, Request, Result, encode_reply
 from relay.keystore.requests import TokenStore
 from relay.log import Log
@@ -121,7 +121,8 @@ class Dispatcher:
             case Operation.OPEN_ITEM:
                 return Result(data=self._token.open_item(call.number, call.context, call.data, grant))
             case Operation.CHECK_ESCROW:
-                return Result(number=int(self._token.check_escrow(call.data, grant)))
+                name = read_name(call.context)
+                return Result(number=int(self._token.check_escrow(call.data, grant, name)))
             case Operation.MAILBOX_NEW:
                 return made_result(self._token.mailbox_new(read_order_call(call)[0], grant))
             case Operation.MAILBOX_NEXT:

@@ -275,15 +275,22 @@ class MailboxToken:
         except SealedDataError as error:
             raise MailboxDataError("auth", "does not open with the card's reply key") from error
 
-    def check_escrow(self, capsule: bytes) -> bool:
-        """Tell whether the escrow record opens and yields the capsule's keys. Raises KeyStoreError."""
+    def check_escrow(self, capsule: bytes, name: str | None = None) -> bool:
+        """Tell whether the escrow record opens and yields the capsule's keys. Raises KeyStoreError.
+
+        With `name`, where it does: raises MailboxDataError for a body that does not open or names another.
+        """
         try:
             read = read_capsule(capsule)
         except MailboxDataError:
             return False
         portal = self._find(read.portal)
         seed = _open_escrow(portal, read)
-        return seed is not None and _is_seed_of(read, seed)
+        if seed is None or not _is_seed_of(read, seed):
+            return False
+        if name is not None and open_with_seed(read, seed).body.name != name:
+            raise MailboxDataError("name", "capsule: made for another login name")
+        return True
 
 
 def _check_card(portal: str, serial: int, record: CardRecord) -> Card:

@@ -46,9 +46,10 @@ class RemoteMailboxKeys:
         """Open an item or a registration with the card's reply key."""
         return self._ask(Operation.OPEN_ITEM, _use(grant, card, sealed, info, limit=MAX_SEALED_JOIN)).data
 
-    def check_escrow(self, capsule: bytes, grant: Grant) -> bool:
-        """Tell whether a capsule's escrow record opens in keyd and yields its public keys."""
-        return self._ask(Operation.CHECK_ESCROW, _use(grant, 0, capsule, limit=MAX_CAPSULE)).number == 1
+    def check_escrow(self, capsule: bytes, grant: Grant, name: str | None = None) -> bool:
+        """Tell whether a capsule's escrow record opens in keyd and yields its public keys, those of this login name."""
+        call = _use(grant, 0, capsule, (name or "").encode(), limit=MAX_CAPSULE)
+        return self._ask(Operation.CHECK_ESCROW, call).number == 1
 
 
 def _use(grant: Grant, card: int, data: bytes, context: bytes = b"", *, limit: int) -> Call:

@@ -102,6 +102,14 @@ def read_order_call(call: Call) -> tuple[CapsuleOrder, list[KeptGeneration]]:
     return order, [KeptGeneration(capsule, blob or None) for capsule, blob in pairs]
 
 
+def read_name(untrusted_context: bytes) -> str | None:
+    """The login name that an escrow is checked for, None where the caller named none."""
+    try:
+        return untrusted_context.decode() or None
+    except UnicodeDecodeError as error:
+        raise KeyStoreError("frame: no login name") from error
+
+
 def made_result(made: MadeCapsule) -> Result:
     """A new capsule as a result."""
     missing = ",".join(map(str, made.missing))

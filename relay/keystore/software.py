@@ -292,10 +292,13 @@ class SoftwareToken:
         _check_grant(grant)
         return self._mailbox.open_item(card, info, sealed)
 
-    def check_escrow(self, capsule: bytes, grant: Grant) -> bool:
-        """Tell whether a capsule's escrow record opens here and yields its public keys. Raises KeyStoreError."""
+    def check_escrow(self, capsule: bytes, grant: Grant, name: str | None = None) -> bool:
+        """Tell whether a capsule's escrow record opens here and yields its public keys.
+
+        Raises KeyStoreError; with `name` MailboxDataError for a body that names another.
+        """
         _check_grant(grant)
-        return self._mailbox.check_escrow(capsule)
+        return self._mailbox.check_escrow(capsule, name)
 
     def test(self) -> None:
         """Seal and open a probe, and a mail key. Raises KeyStoreError when the token is not usable."""

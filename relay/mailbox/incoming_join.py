@@ -168,7 +168,11 @@ class IncomingJoins:
         assert card is not None
         newest = read_card(decode_record(card.record.encode()).card)
         capsule = self._check_capsule(untrusted_capsule, newest.mailbox_suite)
-        has_escrow = capsule.escrow is not None and self._has_escrow(capsule)
+        name = normalise_login_name(known.partner.address)
+        # Where escrow allows to look: a capsule for another name could never be signed in to, so he is asked again.
+        has_escrow = capsule.escrow is not None and self._keys.check_escrow(
+            capsule.octets, self._grant(capsule.box), name
+        )
         place = Place(self._tenant, self._portal, capsule.box, 1, capsule.enc, card.serial, 1)
         word = self._sealer.seal_account(place, Account(1, capsule.enc, capsule.sign), now, now + _WORD_MS)
         box = Box(
@@ -176,7 +180,7 @@ class IncomingJoins:
             tenant=self._tenant,
             kind=boxes.MAILBOX,
             partner_id=known.partner.id,
-            login_name=normalise_login_name(known.partner.address),
+            login_name=name,
             state=BoxState.ACTIVE.value,
             gen=1,
             form=None,
@@ -206,12 +210,6 @@ class IncomingJoins:
             except NotFoundError:
                 return capsule
         raise MailboxDataError("duplicate", "registration: the box exists")
-
-    def _has_escrow(self, capsule: Capsule) -> bool:
-        try:
-            return self._keys.check_escrow(capsule.octets, self._grant(capsule.box))
-        except MailboxDataError:
-            return False
 
     def _add_box(self, tx: Tx, new: _NewBox) -> None:
         if not boxes.add_box(tx, new.box):

@@ -19,7 +19,7 @@ from relay.message.words import clean_text
 
 _BLOCK = re.compile(r"\{(!?[a-z_]+) ([^{}]*)\}")
 _NAME = re.compile(r"\$([a-z_]+)")
-_LINK = '<p>LABEL: <a href="$portal_url" class="ll-link" style="color:#0e5a63">$portal_url</a></p>'
+_LINK = '<p>LABEL: <a href="$portal_url" class="ll-link" style="color:#0e5a63;word-break:break-all">$portal_url</a></p>'
 """The address goes in by its name and last, so that nothing in it is taken for a name."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Arial,sans-serif"

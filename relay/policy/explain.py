@@ -148,6 +148,8 @@ def _describe_options(action: Action) -> Iterator[str]:
         yield f"password per {action.password}"
     if action.subject is not None:
         yield f"subject {action.subject}"
+    if action.registration is not None:
+        yield f"registration {action.registration}"
     if action.confidential:
         yield "confidential"
     if action.locked:
@@ -207,6 +209,8 @@ def _render_decision(decision: Decision) -> list[str]:
         subject = "not in the clear" if decision.subject_policy == "generic" else "kept"
         password = f"one per {decision.password_mode}" + (", made new" if decision.new_password else "")
         lines += [f"  subject      {subject}", f"  password     {password}, told to {decision.sender}"]
+    if decision.options.get("registration") == "on":
+        lines.append("  waits        until the recipient has chosen mailbox or PDF, and a password, if he has none")
     if decision.method is Method.PDF:
         lines.append(f"  cipher       {decision.cipher}")
     if decision.subject_strip:

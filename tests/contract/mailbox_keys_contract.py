@@ -292,6 +292,17 @@ class MailboxKeysContract:
         made = keys.worker.mailbox_next(order_of(ready, box, 500, kek), lost, WORKER)
         assert made.missing == tuple(range(1, 500))
 
+    def test_check_escrow_for_a_login_name(self, keys: Keys, ready: str) -> None:
+        """A browser's capsule for another name could never be signed in to."""
+        box, kek = make_id(), os.urandom(32)
+        made = keys.worker.mailbox_new(order_of(ready, box, 1, kek), WORKER)
+        name = open_made(made, kek, ready).body.name
+        assert name is not None
+        assert keys.link.check_escrow(made.capsule, LINK, name)
+        with pytest.raises(MailboxDataError, match="name"):
+            keys.link.check_escrow(made.capsule, LINK, f"x{name}")
+        assert not keys.link.check_escrow(b"no capsule", LINK, name)
+
     def test_check_escrow_of_nonsense_is_no(self, keys: Keys, ready: str) -> None:
         assert not keys.link.check_escrow(b"no capsule", LINK)
 

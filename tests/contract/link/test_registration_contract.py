@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.actions import registration
 from relay.core.clock import DAY, HOUR
 from relay.core.documents.policy import PolicyDocument
 from relay.core.errors import KeyStoreError
@@ -95,7 +96,7 @@ class Invited:
         assert answer.status_code == status, answer.get_json()
 
     def make_capsule(self, password: str = OWN_PASSWORD, **changes: object) -> bytes:
-        who = normalise_login_name(ANNA)
+        who = normalise_login_name(str(changes.pop("who", ANNA)))
         keys = stretch(PORTAL, who, KDF_MAILBOX, read_secret(OWN, password))
         fields = CapsuleFields(
             kind="mailbox",
@@ -494,6 +495,24 @@ def test_a_capsule_that_does_not_belong_here(linked: Linked, changes: dict[str, 
     assert linked.inside.boxes() == []
 
 
+def test_another_address_typed_on_the_page_brings_a_new_link(linked: Linked) -> None:
+    """With it nobody could ever sign in: the account goes by the address that we wrote to."""
+    waiting = wait_for_choice(linked)
+    invite(linked).choose_mailbox(who="anna.becker@partner.example")
+    linked.pull()
+    assert linked.quarantined() == ["name"]
+    assert linked.inside.boxes() == []
+    linked.push()
+    (mail,) = linked.inside.mails(ANNA)
+    assert "could not be used" in text_of(mail)
+    assert f"your user name is {ANNA}." in " ".join(text_of(mail).split())
+    invited(linked, mail).choose_mailbox()
+    linked.pull()
+    leave(linked)
+    assert linked.state(waiting) is State.DELIVERED
+    assert len(linked.sign_in(OWN_PASSWORD).read_all()) == 1
+
+
 def test_junk_is_refused(linked: Linked) -> None:
     wait_for_choice(linked)
     invite(linked).hand_in_sealed(os.urandom(300))
@@ -542,6 +561,79 @@ def test_a_fault_of_keyd_leaves_everything_as_it_was(linked: Linked, monkeypatch
     assert linked.quarantined() == []
     assert linked.pull() == 1
     assert linked.state(waiting) is State.DECIDED
+
+
+@pytest.mark.parametrize("choice", ["mailbox", "pdf"])
+def test_all_of_an_answer_or_nothing(linked: Linked, monkeypatch: pytest.MonkeyPatch, choice: str) -> None:
+    waiting = [wait_for_choice(linked), wait_for_choice(linked, OTTO)]
+    link = invite(linked)
+    link.choose_mailbox() if choice == "mailbox" else link.choose_pdf()
+    with monkeypatch.context() as patch:
+        # The last thing that the commit does.
+        patch.setattr(type(linked.inside.notices.joins), "left", fail)
+        assert linked.pull() == 0
+    assert [linked.state(one) for one in waiting] == [State.AWAITING_REGISTRATION] * 2
+    assert join_states(linked) == [(OPEN, "")]
+    assert linked.inside.boxes() == []
+    with linked.inside.db.reading() as tx:
+        for table in ("pair_password", "mailbox_seen", "mailbox_quarantine"):
+            assert tx.fetch_all(f"SELECT 1 FROM {table}") == []
+    assert linked.pull() == 1
+    leave(linked)
+    done = State.DELIVERED if choice == "mailbox" else State.QUEUED
+    assert [linked.state(one) for one in waiting] == [done, done]
+
+
+def test_two_workers_make_one_link(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_choice(linked)
+    second = linked.inside.send(sender=OTTO)
+    with monkeypatch.context() as patch:
+        patch.setattr(registration, "find_open_join", lambda *_: None)
+        linked.inside.work()
+    assert linked.state(second) is State.DECIDED
+    linked.inside.work()
+    assert linked.state(second) is State.AWAITING_REGISTRATION
+    assert join_states(linked) == [(OPEN, "")]
+
+
+def test_a_mail_that_comes_while_the_answer_is_taken_is_not_left_behind(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_choice(linked)
+    link = invite(linked)
+    seen = open_join(linked)
+    link.choose_mailbox()
+    linked.pull()
+    late = linked.inside.send(sender=OTTO)
+    with monkeypatch.context() as patch:
+        # What the worker saw a moment ago.
+        patch.setattr(registration, "find_open_join", lambda *_: seen)
+        patch.setattr(registration, "find_open_mailbox", lambda *_: None)
+        linked.inside.work()
+    assert linked.state(late) is State.DECIDED
+    leave(linked)
+    assert linked.state(late) is State.DELIVERED
+
+
+def test_a_sender_who_comes_while_passwords_are_sealed_gets_his_too(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [wait_for_choice(linked)]
+    invite(linked).choose_pdf()
+    joins = type(linked.incoming._joins)
+    prepare = joins._prepare_passwords
+
+    def prepare_slowly(*arguments: object) -> object:
+        sealed = prepare(*arguments)
+        if len(waiting) == 1:
+            waiting.append(wait_for_choice(linked, OTTO))
+        return sealed
+
+    monkeypatch.setattr(joins, "_prepare_passwords", prepare_slowly)
+    assert linked.pull() == 0
+    assert linked.pull() == 1
+    assert password_of(linked) == password_of(linked, OTTO) == OWN_PASSWORD
+    assert [linked.state(one) for one in waiting] == [State.DECIDED, State.DECIDED]
 
 
 def test_a_restored_portal_knows_the_open_link_again(linked: Linked) -> None:

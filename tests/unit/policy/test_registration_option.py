@@ -9,6 +9,7 @@ import pytest
 from relay.core.decision import Decision, Method, Reason
 from relay.core.documents.policy import PolicyDocument, Registration, ReplySecret
 from relay.policy.decide import decide
+from relay.policy.explain import explain, render_explanation
 from relay.policy.release import complete_release
 from relay.policy.ruleset import compile_ruleset
 from tests.unit.policy.cases import JONAS, Mail, facts, organisation, recipient
@@ -84,3 +85,11 @@ def test_documents_keep_it() -> None:
     assert read.switches.registration is Registration.ON
     assert read.rules[0].then[0].registration is Registration.OFF
     assert PolicyDocument.from_json(read.to_json()) == read
+
+
+def test_an_explanation_says_that_it_waits() -> None:
+    rules = [{"id": "r", "then": [{"action": "webmail", "registration": "on"}]}]
+    to = replace(recipient(JONAS), possible=frozenset({Method.PDF, Method.WEBMAIL}))
+    told = render_explanation(explain(facts(Mail()), to, compile_ruleset(organisation(rules=rules))))
+    assert "webmail (registration on)" in told
+    assert "waits        until the recipient has chosen" in told
