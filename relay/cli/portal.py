@@ -79,7 +79,7 @@ def run_pair(options: argparse.Namespace) -> int:
     sys.stdout.write(
         f"Written: {folder}\n\nCompare by phone with what letterlock-portal shows there:\n"
         f"  ours    {ours}\n  portal  {theirs}\n\n"
-        f"Put this into {settings.path}:\n\n[portal]\n{section}\n\n"
+        f"Put this in place of the section [portal] of {settings.path}:\n\n[portal]\n{section}\n\n"
         f"Then, in this order:\n"
         f"  on the portal's host   letterlock-portal pair {dict(LINK_FILES)['link_certificate']}   (copy it there)\n"
         f"  here, with keyd up     letterlock portal card new\n"
