@@ -18,7 +18,7 @@ from portal.context import Portal
 from portal.security.errors import ApiError
 from portal.store import sessions, throttle
 from portal.store.boxes import CAPSULE, BoxRow, is_reconciling, load_box, lock_box, open_capsule_row
-from portal.store.models import box
+from portal.store.models import SPENT, box
 from portal.store.outbox import OUTBOX, Entry, append_entry
 from portal.store.reports import add_report
 from portal.store.rowkeys import SealedRow
@@ -42,6 +42,8 @@ class Rekey:
     auth: bytes
     network: str
     browser: str
+    is_spent: bool = False
+    """The new password was typed in server mode: the next login by a browser chooses another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _swap(
         .values(
             gen=new.gen,
             state="active",
-            must_change=0,
+            must_change=SPENT if rekey.is_spent else 0,
             first_expires=None,
             capsule_sha=digest,
             capsule_key=rows[0].row_key,

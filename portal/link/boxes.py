@@ -18,7 +18,7 @@ from portal.security.errors import ApiError
 from portal.store import sessions, throttle
 from portal.store.boxes import CAPSULE, BoxRow, count_waiting, load_box, lock_box, open_capsule_row
 from portal.store.chunks import drop_all_chunks
-from portal.store.models import DUMMY_BOX, box, card, draft, lease, message, outbox, token
+from portal.store.models import DUMMY_BOX, SPENT, box, card, draft, lease, message, outbox, token
 from portal.store.outbox import OUTBOX, list_rekeys
 from portal.store.rowkeys import SealedRow
 from relay.core.wire.pae import encode_b64
@@ -91,8 +91,13 @@ def _put(
     is_shut = held is not None and shut is not None and held.capsule == shut.capsule
     is_same = held is not None and held.capsule_sha == sha and held.capsule is not None and not is_shut
     if held is not None and is_same:
+        # The relay does not know of it: a password typed in server mode stays spent.
+        is_spent = held.is_spent and not head.must_change
+        if is_spent:
+            values["must_change"] = SPENT
         connection.execute(update(box).where(box.c.id == box_id).values(**values))
-        if (held.state, held.must_change, held.login_id) != (head.state, head.must_change, head.login_id):
+        due = held.must_change and not is_spent
+        if (held.state, due, held.login_id) != (head.state, head.must_change, head.login_id):
             sessions.end_sessions(connection, box_id)
         throttle.forgive(connection, [counter], is_new_capsule=True)
         return 200, None

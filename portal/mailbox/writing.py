@@ -58,10 +58,10 @@ class Item:
         return hashlib.sha256(json.dumps(fields).encode()).digest()
 
 
-def lock_for_writing(connection: Connection, box_id: str) -> BoxRow:
-    """Lock a box that may be written. Raises ApiError."""
+def lock_for_writing(connection: Connection, box_id: str, *, by_server: bool = False) -> BoxRow:
+    """Lock a box that may be written; `by_server`: in server mode. Raises ApiError."""
     row = lock_box(connection, box_id)
-    if row is None or not row.may_read:
+    if row is None or not (row.may_read_by_server if by_server else row.may_read):
         raise ApiError(401, "signed-out")
     return row
 
@@ -125,22 +125,22 @@ def save_draft(portal: Portal, box: BoxRow, draft_id: str, rev: int, sealed: byt
     raise refusal
 
 
-def delete_draft(portal: Portal, box: BoxRow, draft_id: str) -> None:
+def delete_draft(portal: Portal, box: BoxRow, draft_id: str, *, by_server: bool = False) -> None:
     """Delete a draft and its chunks; what was sent stays."""
     with portal.store.main.write() as connection:
-        lock_for_writing(connection, box.id)
+        lock_for_writing(connection, box.id, by_server=by_server)
         old = drop_draft(connection, box.id, draft_id)
         if find_entry(connection, box.id, draft_id) is None:
             drop_chunks(connection, box.id, "up", draft_id)
     portal.store.rows.shred([old])
 
 
-def save_chunk(portal: Portal, box: BoxRow, name: ChunkName, data: bytes) -> int:
+def save_chunk(portal: Portal, box: BoxRow, name: ChunkName, data: bytes, *, by_server: bool = False) -> int:
     """Store a chunk: 201 new, 200 here already. Raises ApiError 409 other octets, 413, 507 quota."""
     digest = hashlib.sha256(data).digest()
     limits = portal.settings.limits
     with portal.store.main.write() as connection:
-        row = lock_for_writing(connection, box.id)
+        row = lock_for_writing(connection, box.id, by_server=by_server)
         stored = find_chunk_digest(connection, name)
         if stored is not None:
             if stored != digest:
@@ -160,7 +160,7 @@ def save_chunk(portal: Portal, box: BoxRow, name: ChunkName, data: bytes) -> int
 # --- sending ----------------------------------------------------------------------------------------------------------
 
 
-def send_item(portal: Portal, box: BoxRow, item: Item) -> tuple[int, int]:
+def send_item(portal: Portal, box: BoxRow, item: Item, *, by_server: bool = False) -> tuple[int, int]:
     """Append an item; return status (201 new, 200 again) and seq. Raises ApiError 409, 429, 503."""
     digest = item.digest()
     values = [(OUTBOX, box.id, item.id, item.sealed)]
@@ -169,7 +169,7 @@ def send_item(portal: Portal, box: BoxRow, item: Item) -> tuple[int, int]:
     rows = portal.store.rows.seal_all(values)
     entry = Entry("item", item.id, item.gen, item.card, rows[0], rows[1] if len(rows) > 1 else None, item.parts, digest)
     with portal.store.main.write() as connection:
-        outcome = _append(portal, connection, box.id, item, entry)
+        outcome = _append(portal, connection, box.id, item, entry, by_server=by_server)
     if isinstance(outcome, ApiError):
         portal.store.rows.shred(row.row_key for row in rows)
         raise outcome
@@ -179,9 +179,9 @@ def send_item(portal: Portal, box: BoxRow, item: Item) -> tuple[int, int]:
 
 
 def _append(
-    portal: Portal, connection: Connection, box_id: str, item: Item, entry: Entry
+    portal: Portal, connection: Connection, box_id: str, item: Item, entry: Entry, *, by_server: bool
 ) -> ApiError | tuple[int, int, list[str | None]]:
-    row = lock_for_writing(connection, box_id)
+    row = lock_for_writing(connection, box_id, by_server=by_server)
     stored = find_entry(connection, box_id, item.id)
     if stored is not None:
         return (200, stored.seq, []) if stored.digest == entry.digest else ApiError(409, "changed")

@@ -54,6 +54,8 @@ class Pages:
     blueprint: Blueprint
     show_error: Callable[[int, str, int | None], Response]
     """`show_error(status, reference, retry_after_seconds)`: a page for people; never says more than the status."""
+    writer: PageWriter
+    """For pages whose routes stand elsewhere (server mode)."""
 
 
 class PageWriter:
@@ -184,7 +186,7 @@ def make_pages(
             response.headers["Retry-After"] = str(seconds)
         return response
 
-    return Pages(blueprint, show_error)
+    return Pages(blueprint, show_error, writer)
 
 
 def _add_entry(blueprint: Blueprint, writer: PageWriter, frame_policy: str) -> None:

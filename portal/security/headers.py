@@ -46,7 +46,8 @@ def install_headers(app: Flask, *, with_hsts: bool) -> None:
             headers["Content-Security-Policy"] = CONTENT_POLICY
         # Our scripts alone, each with its hash; inline scripts are shut out by the policy above.
         headers["Integrity-Policy"] = "blocked-destinations=(script)"
-        headers["X-Frame-Options"] = "SAMEORIGIN" if is_frame else "DENY"
+        if "X-Frame-Options" not in headers:
+            headers["X-Frame-Options"] = "SAMEORIGIN" if is_frame else "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
         headers["Permissions-Policy"] = PERMISSIONS

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from portal.store.base import Store
-from portal.store.models import DUMMY_BOX, box, mark, outbox
+from portal.store.models import DUMMY_BOX, SPENT, box, mark, outbox
 from portal.store.rowkeys import SealedRow
 
 CAPSULE = "capsule"
@@ -34,6 +34,8 @@ class BoxRow:
     capsule: SealedRow | None
     next_seq: int
     used: int
+    is_spent: bool = False
+    """`must_change`, and only because the password was typed in server mode."""
 
     @property
     def is_dummy(self) -> bool:
@@ -44,6 +46,11 @@ class BoxRow:
     def may_read(self) -> bool:
         """Tell whether mail may be given out: not under a first password, nor where a new one is due."""
         return self.state == "active" and not self.must_change
+
+    @property
+    def may_read_by_server(self) -> bool:
+        """Tell the same of server mode: a password that was typed there before is good there again."""
+        return self.state == "active" and (not self.must_change or self.is_spent)
 
 
 def _to_box(row: Row[Any]) -> BoxRow:
@@ -63,6 +70,7 @@ def _to_box(row: Row[Any]) -> BoxRow:
         capsule,
         row.next_seq,
         row.used,
+        row.must_change == SPENT,
     )
 
 

@@ -27,6 +27,9 @@ KEYS_METADATA = MetaData()
 DUMMY_BOX = ""
 """The row that stands for every unknown login; its lock also orders registrations. Never a real id."""
 
+SPENT = 2
+"""`box.must_change`: the password was typed in server mode, so that the next login by a browser chooses a new one."""
+
 _POSITION = BigInteger().with_variant(Integer(), "sqlite")
 
 box = Table(
@@ -40,7 +43,9 @@ box = Table(
     Column("gen", Integer, nullable=False),
     Column("form", Text, comment="reply boxes: how the secret is written"),
     Column("lang", Text, nullable=False),
-    Column("must_change", Integer, nullable=False, server_default="0"),
+    Column(
+        "must_change", Integer, nullable=False, server_default="0", comment="0 | 1 by the relay | 2 spent: typed here"
+    ),
     Column("first_expires", BigInteger),
     Column("capsule_sha", Text, comment="SHA-256 of the capsule's octets, kept when the capsule is dropped"),
     Column("capsule_key", Text, comment="its row key"),
@@ -154,6 +159,18 @@ session = Table(
     Column("seen", BigInteger, nullable=False),
     Index("session_box", "box"),
     Index("session_since", "since"),
+)
+
+visit = Table(
+    "visit",
+    METADATA,
+    Column("session", Text, primary_key=True, comment="the session's id; this is its other half in server mode"),
+    Column("box", Text, nullable=False),
+    Column("gen", Integer, nullable=False),
+    Column("row_key", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, comment="the seed under LL1/simple: cookie secret || row key"),
+    Column("opened", BigInteger, nullable=False),
+    Index("visit_box", "box"),
 )
 
 throttle = Table(

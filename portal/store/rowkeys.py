@@ -59,6 +59,13 @@ class RowKeys:
             connection.execute(insert(row_key), keys)
         return rows
 
+    def make(self) -> tuple[str, bytes]:
+        """Store a new row key; return its name and the key, for what is sealed under another secret than the pepper."""
+        name, key = new_id(), os.urandom(KEY_OCTETS)
+        with self._database.write() as connection:
+            connection.execute(insert(row_key), {"id": name, "key": key, "made": self._clock.now_ms()})
+        return name, key
+
     def find(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return the keys that are there, by name."""
         wanted = list(names)

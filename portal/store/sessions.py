@@ -9,9 +9,9 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
-from portal.store.models import session
+from portal.store.models import session, visit
 from relay.core.clock import HOUR, MINUTE
 from relay.core.ids import new_id
 from relay.core.wire.pae import encode_b64
@@ -115,8 +115,15 @@ def end_sessions(connection: Connection, box_id: str, *, session_id: str | None 
     if session_id is not None:
         query = query.where(session.c.id == session_id)
     connection.execute(query)
+    _drop_visits(connection)
 
 
 def sweep_sessions(connection: Connection, now: int) -> None:
     """Delete what is over."""
     connection.execute(delete(session).where(or_(session.c.seen <= now - IDLE, session.c.since <= now - ABSOLUTE)))
+    _drop_visits(connection)
+
+
+def _drop_visits(connection: Connection) -> None:
+    # Their row keys go with the next sweep.
+    connection.execute(delete(visit).where(~exists().where(session.c.id == visit.c.session)))

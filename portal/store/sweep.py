@@ -11,7 +11,19 @@ from sqlalchemy import Connection, delete, exists, select, text
 from portal.store.base import Store
 from portal.store.boxes import is_reconciling
 from portal.store.chunks import drop_chunks
-from portal.store.models import box, chunk, draft, message, outbox, registration, report, row_key, throttle, token
+from portal.store.models import (
+    box,
+    chunk,
+    draft,
+    message,
+    outbox,
+    registration,
+    report,
+    row_key,
+    throttle,
+    token,
+    visit,
+)
 from portal.store.sessions import sweep_sessions
 from relay.core.clock import DAY
 
@@ -96,6 +108,7 @@ def _sweep_keys(store: Store, now: int) -> None:
                 draft.c.row_key,
                 outbox.c.row_key,
                 outbox.c.self_row_key,
+                visit.c.row_key,
             ):
                 used.update(connection.execute(select(column).where(column.in_(names))).scalars())
         store.rows.shred(name for name in names if name not in used)

@@ -16,6 +16,8 @@ from relay.core.clock import DAY, HOUR, SECOND
 
 ACCOUNT_TRIES = 5
 NETWORK_TRIES = 40
+TOTAL_ONLY = 1_000_000
+"""Free tries of a counter that nobody waits for: its total counts, for what is lost after so many tries in all."""
 MOST_SECONDS = 900
 FORGET_AFTER = DAY
 FORGET_NETWORK_AFTER = HOUR
@@ -59,7 +61,7 @@ def seconds_to_wait(counters: Sequence[Counter], now: int) -> int:
 def count_wrong(connection: Connection, counters: Sequence[Counter], now: int) -> None:
     """Count a wrong try, and set when the next may come."""
     for counter in counters:
-        wrong = counter.wrong + 1
+        wrong = counter.wrong + (counter.tries != TOTAL_ONLY)
         delay = min(2 ** min(wrong - counter.tries + 1, 20), MOST_SECONDS) if wrong >= counter.tries else 0
         connection.execute(
             update(throttle)
