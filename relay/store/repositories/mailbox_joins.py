@@ -7,7 +7,7 @@ that stand in `awaiting_registration`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,12 +125,17 @@ def find_open_join(tx: Tx, tenant: str, partner_id: str, *, lock: bool = False) 
     return None if row is None else _from_row(row)
 
 
-def open_joins(tx: Tx, tenant: str, limit: int = 1000) -> list[StoredJoin]:
-    """Return all open links, oldest first."""
-    rows = tx.fetch_all(
-        _SELECT + "WHERE tenant = ? AND state = 'open' ORDER BY created_at, id LIMIT ?", [tenant, limit]
-    )
-    return [_from_row(row) for row in rows]
+def open_joins(tx: Tx, tenant: str, *, page: int = 500) -> Iterator[StoredJoin]:
+    """Yield all open links by id."""
+    after = ""
+    while True:
+        rows = tx.fetch_all(
+            _SELECT + "WHERE tenant = ? AND state = 'open' AND id > ? ORDER BY id LIMIT ?", [tenant, after, page]
+        )
+        yield from map(_from_row, rows)
+        if len(rows) < page:
+            return
+        after = rows[-1][0]
 
 
 def change_join(tx: Tx, join: StoredJoin, changes: Mapping[str, Any]) -> None:
