@@ -35,8 +35,6 @@ FIRST_TRIES = 10
 """Wrong tries in all that a first password allows (sealed-mailbox 11)."""
 REPLY_TRIES = 10
 """Wrong tries that a reply box allows before it locks (sealed-mailbox 12)."""
-_NOBODY_WAITS = 1_000_000
-"""Free tries of a counter whose total alone counts."""
 _LOG = Log("portal.login")
 
 
@@ -94,7 +92,7 @@ def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
         # A known device waits for its own wrong tries alone, not for its neighbours' or an attacker's.
         wanted = [(account, throttle.ACCOUNT_TRIES)]
         if attempt.device:
-            wanted.append((name, _NOBODY_WAITS))
+            wanted.append((name, throttle.TOTAL_ONLY))
         else:
             wanted.insert(0, (f"net:{attempt.network}", throttle.NETWORK_TRIES))
         counters = throttle.touch_counters(connection, wanted, now)
@@ -158,7 +156,7 @@ def _compare(attempt: Attempt, capsule: bytes, now: int, target: _Target) -> boo
 def _check_counters(target: _Target, counters: list[throttle.Counter], total: int, now: int) -> ApiError | None:
     if target.is_known and target.box.kind == "reply" and total >= REPLY_TRIES:
         return ApiError(423, "locked")
-    seconds = throttle.seconds_to_wait([one for one in counters if one.tries != _NOBODY_WAITS], now)
+    seconds = throttle.seconds_to_wait([one for one in counters if one.tries != throttle.TOTAL_ONLY], now)
     return ApiError(429, "wait", seconds=seconds) if seconds else None
 
 
