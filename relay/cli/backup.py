@@ -67,6 +67,10 @@ def _files(settings: Settings) -> list[Path]:
     files = [settings.path, settings.keys.pin_file, settings.keys.public_file]
     if settings.tls is not None:
         files += [settings.tls.certificate, settings.tls.key]
+    if settings.portal is not None and settings.portal.link is not None:
+        # Without them a restored host would have to be paired anew before any mailbox works.
+        link = settings.portal.link
+        files += [link.certificate, link.key, link.peer_certificate]
     files += token_backup_files(settings.keys.directory)
     # Passwords of next hops and of the database lie beside the PIN.
     files += sorted(path for path in (settings.path.parent / "secrets").glob("*") if path.is_file())

@@ -235,6 +235,9 @@ def test_the_page_is_followed_to_a_good_link_a_back_up_and_new_keys(hosts: Hosts
     assert cards.count("superseded") == 4
     assert "The link is good" in hosts.letterlock(*command_of("letterlock", "portal", "check"))
     hosts.letterlock("backup", str(hosts.folder / "inside.bak"))
+    listed = run("tar", "tf", str(hosts.folder / "inside.bak"))
+    assert {"files/link/inside.pem", "files/link/inside.key", "files/link/portal.pem"} <= set(listed.split())
+    assert "files/keys/mailbox/" in listed
     assert "mailboxes ask" in hosts.letterlock(*command_of("letterlock", "mailbox", "list")[:1], "must-change", "--all")
 
     # 10. Back-up, restore, and what is refused.
