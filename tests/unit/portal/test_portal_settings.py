@@ -58,7 +58,7 @@ def test_init_overwrites_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "key", "fix"),
     [
-        ('decrypt = "browser"', 'decrypt = "server"', "portal.decrypt", "browser"),
+        ('decrypt = "browser"', 'decrypt = "always"', "portal.decrypt", "browser-or-server"),
         ('decrypt = "browser"', 'colour = "red"', "portal.colour", "spelling"),
         ('url = "https://portal.bank.example"', 'url = "http://portal.bank.example"', "portal.url", "https"),
         ('forwarded_for = "none"', 'forwarded_for = "all"', "web.forwarded_for", "last"),
