@@ -26,9 +26,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     assert gateway.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser("chromium") as browser:
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    with open_browser(request.param) as browser:
         yield browser
 
 
@@ -64,32 +64,32 @@ def choose(page: Page, link: str, want: str, partner: str) -> None:
 
 
 def test_a_mailbox_chosen_first(gateway: Gateway, browser: Browser) -> None:
-    partner, subject = "mailbox.first@kanzlei.example", "{webmail} Loan contract"
+    partner, subject = f"mailbox.{browser.name}@kanzlei.example", f"{{webmail}} Loan contract {browser.name}"
     link = wait_for_link(gateway, partner, subject)
     page = browser.new_page("mailbox", context="mailbox")
     choose(page, link, "mailbox", partner)
     assert page.problems() == []
-    gateway.wait(lambda left: len(to(left, partner)) == 2 and to(left, ANNA, "has chosen a password"), SLOW)
+    gateway.wait(lambda left: len(to(left, partner)) == 2 and to(left, ANNA, f"{partner} has chosen a password"), SLOW)
     notice = to(gateway.outbox(), partner)[-1]
     assert "Please use the password that you chose." in " ".join(text_of(notice).split())
     sign_in(page, gateway, partner, OWN)
     page.wait_for_url("/mailbox", SLOW)
-    open_message(page, "Loan contract")
+    open_message(page, f"Loan contract {browser.name}")
     page.wait_for_text(CANARY, timeout=SLOW)
     # The organisation confirmed the keys that this browser made; else no answer could be sent.
     reply(page, "Thank you, signed.")
-    gateway.wait(lambda left: to(left, ANNA, "Re: Loan contract"), SLOW)
+    gateway.wait(lambda left: to(left, ANNA, f"Re: Loan contract {browser.name}"), SLOW)
     # The link works once.
     page.goto(link.replace("#", "?lang=en#"))
     page.wait_for_text("This link was used already")
 
 
 def test_a_pdf_chosen_first(gateway: Gateway, browser: Browser, tmp_path: Path) -> None:
-    partner, subject = "pdf.first@kanzlei.example", "{pdf} Price list"
+    partner, subject = f"pdf.{browser.name}@kanzlei.example", f"{{pdf}} Price list {browser.name}"
     link = wait_for_link(gateway, partner, subject)
     page = browser.new_page("pdf", context="pdf")
     choose(page, link, "pdf", partner)
-    gateway.wait(lambda left: len(to(left, partner)) == 2 and to(left, ANNA, "has chosen a password"), SLOW)
+    gateway.wait(lambda left: len(to(left, partner)) == 2 and to(left, ANNA, f"{partner} has chosen a password"), SLOW)
     carrier = to(gateway.outbox(), partner)[-1]
     assert OWN.encode() not in carrier.raw
     assert poppler_refuses(carrier.pdf, tmp_path)
@@ -107,7 +107,7 @@ def test_a_pdf_chosen_first(gateway: Gateway, browser: Browser, tmp_path: Path) 
     page.type("#text", "I take two of them.")
     page.click_text("Send reply")
     page.wait_for_selector("#done", timeout=SLOW)
-    gateway.wait(lambda left: to(left, ANNA, "Re: Price list"), SLOW)
+    gateway.wait(lambda left: to(left, ANNA, f"Re: Price list {browser.name}"), SLOW)
     assert not any("Password for your protected message" in str(one.message["Subject"]) for one in gateway.outbox())
 
 
