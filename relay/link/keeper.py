@@ -36,6 +36,7 @@ _log = Log("link")
 JOB = "portal-keeper"
 INTERVAL_MS = MINUTE
 _LEASE_MS = 10 * MINUTE
+_LOOK_SECONDS = 5.0
 MAX_TRIES = 10
 """Wrong tries in all after which a first password ends (sealed-mailbox 11)."""
 KEEP_PUSHES_MS = 14 * DAY
@@ -82,7 +83,8 @@ class Keeper:
         self._compare = compare
         self._is_mark_due = is_mark_due
         self._link: PortalLink | None = None
-        self._alarmed: set[str] = set()
+        self._look_at = 0.0
+        self._is_known = False
         self._is_mark_missing = False
         """The portal was away when the mark was due: readers wait for it, so it is tried again each second."""
 
@@ -98,10 +100,15 @@ class Keeper:
 
     def run_due(self) -> bool:
         """Do the minute's work if it is due and nobody else does it; return whether it was. Never raises."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + _LOOK_SECONDS
         try:
             with self._database.transaction() as tx:
-                ensure_job(tx, self._tenant, JOB, INTERVAL_MS)
+                if not self._is_known:
+                    ensure_job(tx, self._tenant, JOB, INTERVAL_MS)
                 lease = claim_job(tx, str(self._actor), _LEASE_MS, (JOB,))
+            self._is_known = True
             if lease is None:
                 return False
             status = self.run_once()

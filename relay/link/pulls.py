@@ -24,7 +24,7 @@ _log = Log("link")
 WAIT_SECONDS = 25
 LIMIT = 50
 _FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 15.0
 
 
 class Taker(Protocol):

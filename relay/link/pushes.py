@@ -137,7 +137,10 @@ class Pusher:
         self._local = threading.local()
         self._links: list[PortalLink] = []
         self._lock = threading.Lock()
-        self._open: dict[Future[None], _Claimed] = {}
+        self._threads: set[Future[None]] = set()
+        self._open: dict[int, _Claimed] = {}
+        """What is worked on, by seq."""
+        self._is_stopping = False
         self._extended = time.monotonic()
         self._alerted: set[int] = set()
         self.counts = {"pushed": 0, "deferred": 0, "dropped": 0}
@@ -170,7 +173,7 @@ class Pusher:
     # --- claiming -----------------------------------------------------------------------------------------------------
 
     def _claim_safely(self, pool: ThreadPoolExecutor) -> int:
-        free = self._settings.threads - len(self._open)
+        free = self._settings.threads - len(self._threads)
         if free <= 0 or not self._gate.is_open:
             return 0
         try:
@@ -180,10 +183,32 @@ class Pusher:
             return 0
         for one in claimed:
             with self._lock:
-                future = pool.submit(self._work, one)
-                self._open[future] = one
+                future = pool.submit(self._work_on, one)
+                self._threads.add(future)
             future.add_done_callback(self._note_end)
         return len(claimed)
+
+    def _work_on(self, first: _Claimed) -> None:
+        """Work on one row after the other until nothing is due: a thread, not the loop's pace, is what limits."""
+        one: _Claimed | None = first
+        while one is not None:
+            with self._lock:
+                self._open[one.push.seq] = one
+            try:
+                self._work(one)
+            finally:
+                with self._lock:
+                    del self._open[one.push.seq]
+            one = self._claim_next()
+
+    def _claim_next(self) -> _Claimed | None:
+        if self._is_stopping or not self._gate.is_open:
+            return None
+        try:
+            return next(iter(self._claim(1)), None)
+        except LetterlockError as error:
+            _log.error("claim-failed", error=type(error).__name__)
+            return None
 
     def _claim(self, limit: int) -> list[_Claimed]:
         """Return leased rows; what may not be pushed any more is dropped on the way."""
@@ -221,7 +246,7 @@ class Pusher:
 
     def _note_end(self, future: Future[None]) -> None:
         with self._lock:
-            self._open.pop(future, None)
+            self._threads.discard(future)
 
     # --- one row, in a thread -----------------------------------------------------------------------------------------
 
@@ -377,14 +402,18 @@ class Pusher:
             _log.warning("extend-failed", error=type(error).__name__)
 
     def _finish(self) -> None:
+        self._is_stopping = True
         deadline = time.monotonic() + self._settings.grace_seconds
         with self._lock:
-            for future in list(self._open):
-                future.cancel()
-        while self._open and time.monotonic() < deadline:
+            threads = list(self._threads)
+        for future in threads:
+            # Without the lock: whoever is told of the end takes it.
+            future.cancel()
+        while self._threads and time.monotonic() < deadline:
             time.sleep(0.02)
+        # What still runs is broken off and postponed.
         self.close()
-        while self._open:
+        while self._threads:
             time.sleep(0.02)
         try:
             clean_stop(self._database, self._owner)
