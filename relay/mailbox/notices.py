@@ -82,13 +82,23 @@ class Notices:
         generations.set_notices(tx, box.tenant, box.id, made.row.gen, password_notice=password_id, code_notice=code_id)
 
     def box_pushed(self, tx: Tx, push: Push) -> None:
-        """The portal holds a capsule (push kind `box`): whoever was to be told is told now. Part of `tx`."""
+        """The portal holds a capsule (push kind `box`): who waits is told, if mail lies there. Part of `tx`."""
         box = boxes.get_box(tx, push.tenant, push.box, lock=True)
         stored = generations.get_generation(tx, push.tenant, push.box, int(push.ref))
         generations.mark_pushed(tx, push.tenant, push.box, stored.gen)
         if stored.gen != box.gen or box.state != BoxState.FIRST:
             self._drop_older(tx, box, stored.gen + 1)
             return
+        if stored.cause in (RESEND, RESET) or any(one.pushed_at for one in self._mails_in(tx, box)):
+            self._tell_password(tx, box, stored)
+        # Else its first mail follows. Should that be held or dropped meanwhile, nobody is to call about nothing.
+
+    def _mails_in(self, tx: Tx, box: Box) -> list[BoxMessage]:
+        kept = messages.messages_of_box(tx, box.tenant, box.id, is_kept=True)
+        return [one for one in kept if one.kind == messages.MAIL]
+
+    def _tell_password(self, tx: Tx, box: Box, stored: Generation) -> None:
+        """Let go what waits: the password for the sender, the code for the recipient. Nothing where both are told."""
         partner = self._partner(tx, box)
         if stored.password_notice:
             mail = self._mailer.address(_PASSWORD_MAIL, box.first_sender, b"", None)
@@ -109,9 +119,12 @@ class Notices:
         if not messages.mark_message_pushed(tx, push.tenant, push.box, push.ref):
             return
         message = messages.get_box_message(tx, push.tenant, push.box, push.ref)
-        box = boxes.get_box(tx, push.tenant, push.box)
+        box = boxes.get_box(tx, push.tenant, push.box, lock=True)
         if message.kind != messages.MAIL or box.state == BoxState.CLOSED:
             return
+        stored = generations.get_generation(tx, box.tenant, box.id, box.gen)
+        if box.state == BoxState.FIRST and stored.pushed_at is not None:
+            self._tell_password(tx, box, stored)
         if boxes.note_notice(tx, box.tenant, box.id, tx.now_ms() - QUIET_MS):
             self._send(tx, self._message_notice(tx, box, message))
 
@@ -134,8 +147,9 @@ class Notices:
 
     def expired(self, tx: Tx, before: Box, why: str) -> None:
         """A first password has ended: the sender who was told it hears of it. `why`: time, tries, operator."""
+        is_told = generations.get_generation(tx, before.tenant, before.id, before.gen).password_notice is None
         self._drop_older(tx, before, before.gen + 1)
-        if before.first_sender:
+        if before.first_sender and is_told:
             values = {name: "yes" if name == why else "" for name in ("time", "tries", "operator")}
             self._tell_sender(tx, "portal-expired", before.first_sender, self._partner(tx, before), values)
 
