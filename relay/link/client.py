@@ -1,8 +1,7 @@
-"""HTTP/1.1 to the portal's link listener over mutual TLS 1.3: one kept connection, one call at a time.
+"""The calls of the portal's link API, typed, over one pinned connection (relay.link.transport).
 
-The peer's certificate is compared with the pinned one before the first octet of a request is sent; no authority counts.
-Each call has a deadline for the whole answer and a limit of its size, because the DMZ may be hostile. What it answers
-is read by relay.link.wire and believed by nobody. Bodies and paths are never logged. Obeys sealed-mailbox 15, RFC 9530.
+What the portal answers is read by relay.link.wire and believed by nobody. Bodies and paths are never logged. Obeys
+sealed-mailbox 15, RFC 9530.
 """
 
 from __future__ import annotations
@@ -10,12 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import http.client
 import json
-import socket
-import ssl
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +19,10 @@ from relay.link.errors import (
     LinkConflictError,
     LinkDownError,
     LinkError,
-    LinkPinError,
     LinkRefusedError,
     LinkUnknownError,
 )
+from relay.link.transport import Call, PinnedConnection
 from relay.link.wire import (
     Ack,
     End,
@@ -50,8 +44,6 @@ from relay.mailbox.incoming_values import Entry
 CHUNK_LIMIT = 1024 * 1024 + 28
 """Octets of a sealed chunk (sealed-mailbox 9)."""
 _ANSWER_LIMIT = 32 * 1024 * 1024
-_PIECE = 256 * 1024
-_IDLE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +82,6 @@ class MessageHead:
     """Part number and count of chunks."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request and what its answer may take."""
-
-    method: str
-    target: str
-    body: bytes | None
-    headers: Mapping[str, str]
-    limit: int
-    seconds: float
-
-
 class PortalLink:
     """The calls of the link API, typed. Calls from several threads wait for each other: make one a thread.
 
@@ -123,15 +103,8 @@ class PortalLink:
         Raises ConfigurationError for certificates that cannot be used.
         """
         self._puller = puller
-        self._on_break = on_break
-        self._used_at = 0.0
-        self._host, self._port = settings.host, settings.port
         self._timeouts = timeouts or Timeouts()
-        self._pins = settings.fingerprints()
-        self._context = make_context(settings)
-        self._lock = threading.Lock()
-        self._connection: http.client.HTTPSConnection | None = None
-        self._is_closed = False
+        self._connection = PinnedConnection(settings, self._timeouts.connect, on_break)
 
     # --- boxes --------------------------------------------------------------------------------------------------------
 
@@ -249,13 +222,7 @@ class PortalLink:
 
     def close(self) -> None:
         """Close the connection; from another thread it ends a call that waits."""
-        self._is_closed = True
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        with self._lock:
-            self._drop()
+        self._connection.close()
 
     def _get_json(self, path: str, *, extra: float = 0.0) -> Mapping[str, Any]:
         return _read_object(self._ask("GET", path, extra=extra))
@@ -282,116 +249,12 @@ class PortalLink:
         if body is not None:
             digest = base64.b64encode(hashlib.sha256(body).digest()).decode("ascii")
             headers |= {"Content-Type": kind, "Content-Digest": f"sha-256=:{digest}:"}
-        call = _Call(method, f"/link/v1/{path}", body, headers, limit, self._timeouts.answer + extra)
-        with self._lock:
-            code, answer = self._exchange(call)
-        return _judge(code, answer)
-
-    def _exchange(self, call: _Call) -> tuple[int, bytes]:
-        if time.monotonic() - self._used_at > _IDLE_SECONDS:
-            # Long before the portal closes it: so a connection that breaks in use means something.
-            self._drop()
-        is_kept = self._connection is not None
-        try:
-            return self._exchange_once(call)
-        except LinkPinError:
-            raise
-        except LinkDownError:
-            self._on_break()
-            if not is_kept or self._is_closed:
-                raise
-        # Every call may be repeated (15: same id and digest again is 200).
-        return self._exchange_once(call)
-
-    def _exchange_once(self, call: _Call) -> tuple[int, bytes]:
-        try:
-            connection = self._connect()
-            assert connection.sock is not None
-            deadline = time.monotonic() + call.seconds
-            connection.sock.settimeout(call.seconds)
-            connection.request(call.method, call.target, call.body, dict(call.headers))
-            response = connection.getresponse()
-            try:
-                answer = _read_body(response, connection.sock, call.limit, deadline)
-            except BaseException:
-                # It holds the socket open by itself.
-                response.close()
-                raise
-            self._used_at = time.monotonic()
-            if response.will_close:
-                self._drop()
-            return response.status, answer
-        except LinkError:
-            self._drop()
-            raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self._drop()
-            raise LinkDownError(f"the portal link is down: {type(error).__name__}") from error
-
-    def _connect(self) -> http.client.HTTPSConnection:
-        if self._is_closed:
-            raise LinkDownError("the link was closed")
-        if self._connection is None:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeouts.connect, context=self._context
-            )
-            self._connection = connection
-            connection.connect()
-            peer = connection.sock.getpeercert(binary_form=True) or b""
-            if hashlib.sha256(peer).digest() not in self._pins:
-                raise LinkPinError("the portal shows another certificate than the pinned one")
-        return self._connection
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-
-def make_context(settings: LinkSettings) -> ssl.SSLContext:
-    """Return the TLS context with our own certificate. Raises ConfigurationError."""
-    from relay.core.errors import ConfigurationError
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # No authority and no name counts: the certificate itself is pinned, and compared before anything is sent.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            "portal.link_certificate",
-            "cannot be used with portal.link_key",
-            "Name the PEM files of one pair; the key without a passphrase, mode 0600",
-        ) from error
-    return context
+        call = Call(method, f"/link/v1/{path}", body, headers, limit, self._timeouts.answer + extra)
+        return _judge(*self._connection.exchange(call))
 
 
 def _write(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("utf-8")
-
-
-def _read_body(response: http.client.HTTPResponse, sock: Any, limit: int, deadline: float) -> bytes:
-    pieces: list[bytes] = []
-    have = 0
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise LinkDownError("the portal takes too long to answer")
-        with contextlib.suppress(OSError):
-            sock.settimeout(left)
-        piece = response.read1(_PIECE)
-        if not piece:
-            if response.length:
-                raise LinkDownError("the portal's answer was cut off")
-            # read1 leaves an answer open at its end, and the connection could not be used again.
-            response.close()
-            return b"".join(pieces)
-        have += len(piece)
-        if have > limit:
-            raise MalformedAnswerError("the portal's answer is too long")
-        pieces.append(piece)
 
 
 def _judge(code: int, answer: bytes) -> bytes:

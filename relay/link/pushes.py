@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 from relay.core.approval import PROTECTING
 from relay.core.clock import SECOND
@@ -25,13 +24,14 @@ from relay.link.client import PortalLink
 from relay.link.errors import LinkConflictError, LinkDownError, LinkRefusedError
 from relay.link.gate import Gate
 from relay.link.marks import Marks
+from relay.link.ports import AfterPush, CopyEnd, CopyEndings, Renew
 from relay.link.steps import Fate, PushConflictError, Steps
 from relay.link.wire import End, MalformedAnswerError
 from relay.log import Log
 from relay.spool.backoff import next_delay_ms
 from relay.spool.claims import clean_stop, extend, give_back, late_portal_copies, lease_portal_copy, release_owner
 from relay.spool.settle import Settlement, settle_many
-from relay.spool.system_mail import SystemMail, new_system_message
+from relay.spool.system_mail import new_system_message
 from relay.spool.values import Delivery
 from relay.store.base import Database, Tx
 from relay.store.repositories import mailbox_pushes as pushes
@@ -44,47 +44,6 @@ _PULL_FIRST_MS = 2 * SECOND
 _LONGEST_DELAY_MS = 600 * SECOND
 _LATE_AT_ONCE = 50
 _TO_ALERT = (LinkRefusedError, LinkConflictError, PushConflictError, MalformedAnswerError)
-
-
-@dataclass(frozen=True, slots=True)
-class CopyEnd:
-    """What becomes of a leased copy, and the mails that tell its sender."""
-
-    settlements: Sequence[Settlement]
-    mails: Sequence[SystemMail] = ()
-
-
-class CopyEndings(Protocol):
-    """Plans the ends of copies as for any next hop: states, delay notice, expiry, reports."""
-
-    def delivered(self, delivery: Delivery) -> CopyEnd:
-        """The portal has it."""
-        ...
-
-    def deferred(self, delivery: Delivery, status: str, text: str) -> CopyEnd:
-        """It could not be handed over: waits, or is given up after its time."""
-        ...
-
-
-class AfterPush(Protocol):
-    """Notes that the portal has something and queues what is told of it, in the transaction that ends the row."""
-
-    def message_pushed(self, tx: Tx, push: Push) -> None:
-        """A message is visible: the recipient's notice."""
-        ...
-
-    def box_pushed(self, tx: Tx, push: Push) -> None:
-        """A generation can be signed in to: first password to the sender, code to the recipient."""
-        ...
-
-    def join_pushed(self, tx: Tx, push: Push) -> None:
-        """A registration link works: its partner is told."""
-        ...
-
-
-Renew = Callable[[Push], Callable[[Tx], None] | None]
-"""Makes the next first password, or ends one, for a frozen box whose entries are all in; what is returned stores it.
-None: there is no sense in it any more. Raises KeyStoreError, StorageError."""
 
 
 @dataclass(frozen=True, slots=True)

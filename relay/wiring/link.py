@@ -20,8 +20,9 @@ from relay.link.config import LinkSettings
 from relay.link.errors import LinkDownError
 from relay.link.gate import Gate
 from relay.link.keeper import Keeper
+from relay.link.ports import CopyEnd, Renew
 from relay.link.pulls import Puller
-from relay.link.pushes import CopyEnd, Pusher, Renew
+from relay.link.pushes import Pusher
 from relay.link.reconcile import Reconciler
 from relay.link.scanner import ClamdScanner
 from relay.link.steps import Steps
