@@ -1,0 +1,109 @@
+"""The DMZ host comes back from an old back-up: nothing the inside gave or took is lost, void passwords stay void."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.gateway import Gateway
+from tests.system.portal.dmz_host import DmzHost, link_frozen
+from tests.system.portal.partner import Partner
+from tests.system.portal_walk import ANNA, OWN, text_of, to, wait_for_first_password, write_to
+
+pytestmark = pytest.mark.timeout(400)
+PATIENCE = 120.0
+NEW = "a second walk along the river"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path_factory.mktemp("restored") / "state", portal=True).start()
+    yield gateway
+    assert gateway.stop() == 0
+
+
+def open_mailbox(gateway: Gateway, partner: str, subject: str) -> Partner:
+    """Send a first mail and open the mailbox with an own password; the inside knows of it."""
+    gateway.send(write_to(partner, subject, "text\n"), ANNA, partner)
+    found = Partner(gateway, partner).begin(wait_for_first_password(gateway, partner)[0], OWN)
+    gateway.wait(lambda left: to(left, ANNA, f"{partner} has opened"), PATIENCE)
+    return found
+
+
+def arrived(gateway: Gateway) -> list[str]:
+    """Return the texts of the answers that arrived inside, each hand-over once more."""
+    return sorted(text_of(one).strip() for one in to(gateway.outbox(), ANNA, "Re: mail"))
+
+
+def test_a_portal_restored_from_an_old_back_up(gateway: Gateway, tmp_path: Path) -> None:
+    host = DmzHost(gateway)
+    ida = open_mailbox(gateway, "ida.restored@kanzlei.example", "Pushed before")
+    carl = open_mailbox(gateway, "carl.restored@kanzlei.example", "Of Carl")
+    berta = Partner(gateway, "berta.restored@kanzlei.example")
+    gateway.send(write_to(berta.address, "Of Berta", "text\n"), ANNA, berta.address)
+    void_first, _ = wait_for_first_password(gateway, berta.address)
+    (before,) = ida.inbox()
+
+    # The back-up: an answer lies in it that the inside has not fetched yet, and fetches afterwards.
+    with link_frozen(gateway):
+        ida.reply(before.manifest.id, "Sent before the back-up", {"one.bin": b"1" * 1_200_000})
+        with host.away():
+            host.back_up(tmp_path / "back-up")
+    gateway.wait_until(lambda: arrived(gateway) == ["Sent before the back-up"], PATIENCE)
+
+    # What happened since.
+    mail = gateway.send(
+        write_to(ida.address, "Pushed since", "text\n", [("a.bin", b"2" * 1_200_000)]), ANNA, ida.address
+    )
+    gateway.wait_settled(mail, seconds=PATIENCE)
+    ida.reply(before.manifest.id, "Sent since")
+    carl.choose_password(NEW, OWN)
+    berta.begin(void_first, OWN)
+    recalled = gateway.send(write_to(carl.address, "Taken back", "text\n"), ANNA, carl.address)
+    gateway.wait_settled(recalled, seconds=PATIENCE)
+    (message,) = gateway.sql("SELECT id FROM mailbox_message WHERE copy_id = ?", gateway.copies(recalled)[0].copy_id)[0]
+    gateway.cli("mailbox", "revoke", carl.address, str(message))
+    gateway.wait_until(lambda: arrived(gateway) == ["Sent before the back-up", "Sent since"], PATIENCE)
+    gateway.wait(lambda left: to(left, ANNA, f"{berta.address} has opened"), PATIENCE)
+    gateway.wait_until(lambda: generations(gateway, carl) == [1, 2, 3], PATIENCE)
+    assert carl.sign_in(NEW).subjects() == ["Of Carl"]
+    gateway.set_clock(7200)
+
+    with link_frozen(gateway):
+        with host.away():
+            host.restore(tmp_path / "back-up")
+        # Nobody is let in, with whatever password, until the inside has compared.
+        for partner, password in ((berta, void_first), (berta, OWN), (carl, OWN), (carl, NEW), (ida, OWN)):
+            assert partner.try_password(password) == 503
+    gateway.wait_until(lambda: ida.try_password(OWN) == 200, PATIENCE)
+    gateway.wait_until(lambda: "portal.reconciled" in gateway.cli("audit", "events"), PATIENCE)
+
+    assert berta.try_password(void_first) == 401
+    assert carl.try_password(OWN) == 401
+    assert berta.sign_in(OWN).subjects() == ["Of Berta"]
+    carl.sign_in(NEW)
+    gateway.wait_until(lambda: carl.subjects() == ["Of Carl"], PATIENCE)
+    ida.sign_in(OWN)
+    gateway.wait_until(lambda: ida.subjects() == ["Pushed before", "Pushed since"], PATIENCE)
+    assert ida.inbox()[1].part("file", "a.bin") == b"2" * 1_200_000
+
+    # What was fetched once is not delivered again, and what follows arrives.
+    ida.reply(before.manifest.id, "Sent afterwards")
+    gateway.wait_until(lambda: "Sent afterwards" in arrived(gateway), PATIENCE)
+    assert arrived(gateway) == ["Sent afterwards", "Sent before the back-up", "Sent since"]
+    assert gateway.sql("SELECT count(*) FROM message WHERE origin = 'portal'") == [(3,)]
+    # Nobody was told of old mail again.
+    assert len(to(gateway.outbox(), ANNA, f"mailbox of {berta.address}")) == 1
+    assert len(to(gateway.outbox(), berta.address)) == 2
+    assert "Good" in gateway.cli("audit", "verify")
+
+
+def generations(gateway: Gateway, partner: Partner) -> list[object]:
+    """Return the generations of a mailbox that the inside knows."""
+    sql = (
+        "SELECT g.gen FROM mailbox_generation g JOIN mailbox m ON m.id = g.box WHERE m.login_name = ?"
+        " AND (g.accepted_at IS NOT NULL OR g.made_by = 'relay') ORDER BY g.gen"
+    )
+    return [row[0] for row in gateway.sql(sql, partner.address)]
