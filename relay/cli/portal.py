@@ -37,6 +37,9 @@ def add(nouns: Any) -> None:
     pair.set_defaults(run=run_pair)
     check = things.add_parser("check", help="ask the portal through the link, once")
     check.set_defaults(run=run_check)
+    again = things.add_parser("reoffer", help="after a stolen link key: fetch answers again that were acknowledged")
+    again.add_argument("--since", required=True, metavar="TIME", help="2027-01-04T08:00:00Z")
+    again.set_defaults(run=run_reoffer)
     portal_keys.add_card(things)
 
 
@@ -86,6 +89,29 @@ def run_pair(options: argparse.Namespace) -> int:
         f"  here                   restart all processes, letterlock portal check\n"
         f'  when it is good        let the policy\'s methods end in "webmail": letterlock org put policy\n'
     )
+    return 0
+
+
+def run_reoffer(options: argparse.Namespace) -> int:
+    """Let the portal offer acknowledged entries again; what came before comes no second time."""
+    from relay.core.errors import LetterlockError
+    from relay.core.wire.errors import SealedDataError
+    from relay.core.wire.sealed.jsontext import parse_time
+    from relay.link.client import PortalLink
+    from relay.wiring.link import make_link_settings
+
+    try:
+        parse_time(options.since)
+    except (SealedDataError, ValueError) as error:
+        raise CommandError(f"{options.since}: write the time as 2027-01-04T08:00:00Z") from error
+    link = PortalLink(make_link_settings(read_settings(options)))
+    try:
+        link.reoffer(options.since)
+    except LetterlockError as error:
+        raise CommandError(f"the portal cannot be used: {error}", EX_UNAVAILABLE) from error
+    finally:
+        link.close()
+    sys.stdout.write("The portal offers again what it still has since then; the link fetches it.\n")
     return 0
 
 

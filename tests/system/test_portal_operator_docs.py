@@ -275,8 +275,24 @@ def test_the_page_is_followed_to_a_good_link_a_back_up_and_new_keys(hosts: Hosts
     assert "The link is good" in hosts.letterlock("portal", "check")
     path.write_text(path.read_text().replace("link/inside.", "link/inside-2."), "utf-8")
     assert "The link is good" in hosts.letterlock("portal", "check")
+    hosts.letterlock(*command_of("letterlock", "portal", "reoffer"))
+    assert "write the time" in hosts.letterlock("portal", "reoffer", "--since", "yesterday", code=64)
     # Not overwritten, whatever happens.
     assert "not overwritten" in hosts.letterlock(*pair, code=73)
+
+
+def test_nftables_takes_the_firewall(tmp_path: Path) -> None:
+    need("nft")
+    (rules,) = re.findall(r"^```nft\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    (tmp_path / "rules").write_text(rules)
+    done = subprocess.run(["nft", "-c", "-f", str(tmp_path / "rules")], capture_output=True, text=True, timeout=60)
+    if "not permitted" in done.stderr:
+        pytest.skip("nft may not ask the kernel here")
+    assert (done.returncode, done.stderr) == (0, "")
+    # Nothing begins from here: the one way out is an answer, but for what the page names.
+    output = rules.partition("chain output")[2]
+    assert "policy drop" in output
+    assert set(re.findall(r"^ +(?!type|#)(\S+) .*accept$", output, re.MULTILINE)) == {"ct", "oif", "meta", "ip"}
 
 
 # --- units ------------------------------------------------------------------------------------------------------------
