@@ -215,10 +215,15 @@ class Reconciler:
             return get_box(tx, self._tenant, box.id)
 
     def _catch_up(self, link: PortalLink, box: Box) -> None:
-        """Take the rekeys that an older database of ours has lost, verified like any that is pulled."""
+        """Take the rekeys that an older database of ours has lost, verified like any that is pulled.
+
+        Not while entries wait there: what lies before a rekey has to come in before it (16), and with them it comes.
+        """
         try:
             held = link.get_box(box.id, box.gen)
         except LinkUnknownError:
+            return
+        if held.waiting:
             return
         for rekey in held.rekeys:
             self._incoming.take(rekey, _no_chunks)
