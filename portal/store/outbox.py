@@ -215,10 +215,13 @@ def list_sent(connection: Connection, box_id: str, before: int, limit: int) -> l
 
 
 def list_rekeys(connection: Connection, box_id: str, since: int) -> list[StoredEntry]:
-    """Return the kept rekeys to generations above `since`, oldest first."""
+    """Return the kept rekeys to generations above `since`, oldest first.
+
+    One that waits is not among them: the relay takes it in its turn, behind the items that lie before it.
+    """
     query = (
         select(outbox)
-        .where(outbox.c.box == box_id, outbox.c.kind == "rekey", outbox.c.gen > since)
+        .where(outbox.c.box == box_id, outbox.c.kind == "rekey", outbox.c.gen > since, outbox.c.state != "waiting")
         .order_by(outbox.c.seq)
     )
     return [_to_entry(row) for row in connection.execute(query)]

@@ -148,7 +148,8 @@ class Steps:
         except NotFoundError:
             return Fate.DROPPED
         if message.deleted_at is not None:
-            return Fate.DROPPED
+            # Known to have been pushed once, it was delivered; else whoever waits for it goes to a person.
+            return Fate.DROPPED if message.pushed_at is None else Fate.DONE
         held = link.held_chunks(push.box, push.ref) if push.attempts and places else {}
         wanted = [(i, n) for i, n in places if n not in held.get(i, ())]
         head = MessageHead(

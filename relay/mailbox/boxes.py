@@ -24,7 +24,12 @@ from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_cards import newest_card
 from relay.store.repositories.mailbox_entries import forget_entries
 from relay.store.repositories.mailbox_generations import Generation
-from relay.store.repositories.mailbox_messages import drop_message, messages_of_box, senders_of_box
+from relay.store.repositories.mailbox_messages import (
+    drop_message,
+    mark_message_pushed,
+    messages_of_box,
+    senders_of_box,
+)
 from relay.store.repositories.partners import Partner
 from relay.store.repositories.reply_codes import forget_reply_code
 
@@ -217,7 +222,8 @@ def close_box(tx: Tx, box: Box, actor: Actor, *, tell_portal: bool = True) -> Bo
     generation_rows.destroy_capsules(tx, box.tenant, box.id)
     forget_reply_code(tx, box.tenant, box.id)
     forget_entries(tx, box.tenant, box.id)
-    kinds = [pushes.BOX, pushes.MESSAGE, pushes.DELETE, pushes.END, pushes.TOKEN, pushes.RENEW]
+    # Those of messages stay: they end by themselves, and a copy that waits for one goes to a person.
+    kinds = [pushes.BOX, pushes.DELETE, pushes.END, pushes.TOKEN, pushes.RENEW]
     pushes.drop_pushes(tx, box.tenant, box.id, kinds)
     if tell_portal:
         pushes.add_push(tx, box.tenant, pushes.END, box=box.id, ref="close")
@@ -243,11 +249,30 @@ def recall_message(tx: Tx, tenant: str, box_id: str, message_id: str, actor: Act
     rows.get_box(tx, tenant, box_id, lock=True)
     if not drop_message(tx, tenant, box_id, message_id):
         return False
-    if not pushes.drop_pushes(tx, tenant, box_id, [pushes.MESSAGE], message_id):
+    waiting = _pushes_of(tx, tenant, box_id, message_id)
+    # A push that was begun may have got through. Its row stays: it ends by itself, and its copy with it.
+    if not waiting or any(one.attempts for one in waiting):
         pushes.add_push(tx, tenant, pushes.DELETE, box=box_id, ref=message_id)
     detail: dict[str, EventDetail] = {"box": box_id, "message": message_id, "why": why}
     tx.append_event(Event("mailbox.message-removed", actor, tenant, detail=detail))
     return True
+
+
+def drop_read_message(tx: Tx, tenant: str, box_id: str, message_id: str) -> None:
+    """Destroy a message here that its reader has deleted on the portal; the caller holds the box.
+
+    His signed word shows that it lay there, whatever became of the answer to its push: that ends as delivered.
+    """
+    mark_message_pushed(tx, tenant, box_id, message_id)
+    drop_message(tx, tenant, box_id, message_id)
+    if any(one.attempts for one in _pushes_of(tx, tenant, box_id, message_id)):
+        # Perhaps on its way once more at this very moment.
+        pushes.add_push(tx, tenant, pushes.DELETE, box=box_id, ref=message_id)
+
+
+def _pushes_of(tx: Tx, tenant: str, box_id: str, message_id: str) -> list[pushes.Push]:
+    waiting = pushes.waiting_pushes(tx, tenant, box_id=box_id)
+    return [one for one in waiting if (one.kind, one.ref) == (pushes.MESSAGE, message_id)]
 
 
 def _write(tx: Tx, box: Box) -> None:

@@ -24,7 +24,7 @@ from relay.core.wire.sealed import (
     count_chunks,
     open_up,
 )
-from relay.mailbox.boxes import close_box
+from relay.mailbox.boxes import close_box, drop_read_message
 from relay.mailbox.generations import Generations
 from relay.mailbox.incoming_desk import RECEIPT_MS, Desk, EndedError, Tidings
 from relay.mailbox.incoming_rekey import KIND as REKEY
@@ -35,7 +35,6 @@ from relay.mailbox.seal import SealedMessage, Sealer
 from relay.store.base import Database, EventDetail, Tx
 from relay.store.errors import NotFoundError
 from relay.store.repositories import mailbox_boxes as boxes
-from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_cards import StoredCard, get_card
 from relay.store.repositories.mailbox_entries import find_seen, note_entry, quarantine_entry
@@ -48,7 +47,6 @@ from relay.store.repositories.mailbox_messages import (
     MAIL,
     TICKET,
     BoxMessage,
-    drop_message,
     get_box_message,
     mark_message_read,
 )
@@ -215,8 +213,7 @@ class Incoming:
                     self._tidings.message_read(tx, box, message)
             case "deleted":
                 assert message is not None
-                drop_message(tx, self._desk.tenant, box.id, message.id)
-                pushes.drop_pushes(tx, self._desk.tenant, box.id, [pushes.MESSAGE], message.id)
+                drop_read_message(tx, self._desk.tenant, box.id, message.id)
             case "damaged":
                 detail["code"] = item.code
                 reason = f"a reader's browser could not verify a message ({item.code})"

@@ -1,0 +1,107 @@
+"""What meets in an unlucky moment: a comparison with entries that wait, a recall behind a lost answer, hints no end."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.core.lifecycle import State
+from relay.link.errors import LinkDownError
+from relay.mailbox.boxes import close_box, recall_message
+from relay.spool.operations import release
+from relay.store.repositories.mailbox_boxes import get_box
+from tests.contract.link.world import ACTOR, TENANT, Linked
+
+
+def lose_answer(linked: Linked, method: str, part: str) -> None:
+    """Let the portal take each call of this kind, and its answer get lost."""
+
+    def fail(called: str, path: str) -> None:
+        if called == method and part in path:
+            raise LinkDownError("broken by the test")
+
+    linked.after_call = fail
+
+
+def test_a_comparison_takes_no_rekey_before_what_lies_before_it(linked: Linked) -> None:
+    """An item that lies before a rekey is good, whatever else looks at the box meanwhile (sealed-mailbox 16)."""
+    reader = linked.open_mailbox()
+    (mail,) = reader.read_all()
+    item = reader.reply(mail.manifest.id)
+    reader.choose_password("winterregen72")
+    # A new process whose mark does not fit walks the inventory before the outbox was pulled.
+    with linked.inside.db.transaction() as tx:
+        tx.run("UPDATE portal_mark SET n = n + 5")
+    linked.start()
+    linked.keeper.run_once()
+    linked.go()
+    assert linked.quarantined() == []
+    assert len(linked.arrived()) == 1
+    assert linked.inside.box().gen == 3
+    assert [one.manifest.re for one in reader.read_all("receipt")] == [item.id]
+
+
+def test_a_message_whose_answer_was_lost_is_recalled_there_too(linked: Linked) -> None:
+    reader = linked.open_mailbox()
+    lose_answer(linked, "PUT", "/messages/")
+    copy_of = linked.send(subject="second")
+    linked.mend()
+    assert len(reader.read_all()) == 2
+    (message_id,) = (
+        m.manifest.id for m in reader.read_all() if m.manifest.mail and m.manifest.mail.subject == "second"
+    )
+    with linked.inside.db.transaction() as tx:
+        assert recall_message(tx, TENANT, reader.box, message_id, ACTOR, why="recall")
+    linked.go()
+    assert len(reader.read_all()) == 1
+    # Nobody waits for days to hear that it could not be delivered: a person sees it.
+    assert linked.state(copy_of) is State.SHUNTED
+
+
+def test_a_message_that_was_never_pushed_is_recalled_at_once(linked: Linked) -> None:
+    reader = linked.open_mailbox()
+    copy_of = linked.inside.send(subject="second")
+    linked.inside.work()
+    with linked.inside.db.transaction() as tx:
+        (row,) = tx.fetch_all("SELECT id FROM mailbox_message WHERE kind = 'mail' AND pushed_at IS NULL")
+        assert recall_message(tx, TENANT, reader.box, row[0], ACTOR, why="recall")
+    linked.calls.clear()
+    linked.go()
+    assert not [path for _method, path in linked.calls if row[0] in path]
+    assert linked.state(copy_of) is State.SHUNTED
+
+
+def test_a_message_whose_answer_was_lost_and_that_is_deleted_by_its_reader_was_delivered(linked: Linked) -> None:
+    reader = linked.open_mailbox()
+    lose_answer(linked, "PUT", "/messages/")
+    copy_of = linked.send(subject="second")
+    linked.mend()
+    shown = {m.manifest.mail.subject: m.manifest.id for m in reader.read_all() if m.manifest.mail}
+    reader.tell("deleted", shown["second"])
+    linked.pull()
+    linked.go()
+    assert linked.state(copy_of) is State.DELIVERED
+    assert len(reader.read_all()) == 1
+    assert linked.quarantined() == []
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_mail_that_waits_for_a_mailbox_which_is_closed_goes_to_a_person(linked: Linked, is_lost: bool) -> None:
+    reader = linked.open_mailbox()
+    if is_lost:
+        lose_answer(linked, "PUT", "/messages/")
+        copy_of = linked.send(subject="second")
+        linked.mend()
+    else:
+        copy_of = linked.inside.send(subject="second")
+        linked.inside.work()
+    with linked.inside.db.transaction() as tx:
+        close_box(tx, get_box(tx, TENANT, reader.box, lock=True), ACTOR)
+    linked.go()
+    assert linked.state(copy_of) is State.SHUNTED
+    assert linked.site.first.link("GET", f"boxes/{reader.box}?since=0").get_json()["state"] == "closed"
+    # Decided anew it goes into a new mailbox.
+    release(linked.inside.db, TENANT, [linked.inside.copy(copy_of).id], ACTOR)
+    linked.inside.work()
+    linked.go()
+    assert linked.state(copy_of) is State.DELIVERED
+    assert linked.inside.box().id != reader.box
