@@ -15,7 +15,7 @@ from typing import Any
 import pikepdf
 
 from pdfmail.errors import PdfMailError
-from pdfmail.model import Brand, InlineImage, MailContent, PdfOptions
+from pdfmail.model import Brand, Cipher, InlineImage, MailContent, PdfOptions
 from pdfmail.passphrase import generate_password
 from pdfmail.template import Template, TemplateCache
 from pdfmail.wording import Wording
@@ -118,7 +118,10 @@ def make_preview(job: PreviewJob, tools: PdfTools) -> bytes | None:
         language_hint=parsed.language_hint,
     )
     password = generate_password()
-    options = PdfOptions(user_password=password, language=job.language, creation_time=job.received)
+    # Nothing of this lock leaves memory; opening the slow one of a PDF mail would cost as much as three such PDFs.
+    options = PdfOptions(
+        user_password=password, cipher=Cipher.AES_128, language=job.language, creation_time=job.received
+    )
     locked, opened = io.BytesIO(), io.BytesIO()
     try:
         write_pdf(content, job.brand, options, locked, tools.renderer, templates=CopyTemplates(tools.templates))
