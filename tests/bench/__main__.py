@@ -1,4 +1,5 @@
-"""Run all measures, or those named on the command line: intake pdf large whole memory queue."""
+"""Run all measures, or those named on the command line: intake pdf large whole memory queue, and the portal's:
+portal-login portal-size portal-inbox portal-large portal-load portal-push."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import platform
 import statistics
 import sys
 
-from tests.bench import peers
+from tests.bench import peers, portal
 
 _OURS = 8000
 """Mails poured into our own intake a round; fewer into the others, which take longer."""
@@ -106,6 +107,12 @@ BENCHES = {
     "whole": bench_whole,
     "memory": bench_memory,
     "queue": bench_queue,
+    "portal-login": portal.bench_login,
+    "portal-size": portal.bench_size,
+    "portal-inbox": portal.bench_inbox,
+    "portal-large": portal.bench_large,
+    "portal-load": portal.bench_load,
+    "portal-push": portal.bench_push,
 }
 
 

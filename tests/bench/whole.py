@@ -25,6 +25,22 @@ from tests.system.gateway import Gateway
 
 
 @contextmanager
+def run_sink() -> Iterator[int]:
+    """Run Postfix's smtp-sink; yield its port."""
+    port = free_port()
+    sink = subprocess.Popen(
+        ["/usr/sbin/smtp-sink", *(["-u", "nobody"] if os.geteuid() == 0 else []), f"127.0.0.1:{port}", "512"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield port
+    finally:
+        sink.terminate()
+        sink.wait(10)
+
+
+@contextmanager
 def _gateway() -> Iterator[tuple[int, Path]]:
     """Run `letterlock serve` between its port and smtp-sink; yield the inside port and the database."""
     from relay.cli.installation import HostChoices, create_installation
@@ -35,48 +51,43 @@ def _gateway() -> Iterator[tuple[int, Path]]:
     from relay.core.envelope import Side
     from relay.core.ports import Actor
 
-    folder, port, sink_port = Path(tempfile.mkdtemp(prefix="ll-bench-")), free_port(), free_port()
+    folder, port = Path(tempfile.mkdtemp(prefix="ll-bench-")), free_port()
     limits = ListenerLimits(messages_per_client_per_minute=10_000_000)
     listener = Listener("inside", Side.INSIDE, "127.0.0.1", port, ("127.0.0.0/8",), limits=limits)
-    routes = tuple(
-        Route(pattern, side, "127.0.0.1", sink_port, TlsPolicy.NONE)
-        for pattern, side in (("bank.example", HopSide.INSIDE), ("*", HopSide.OUTSIDE))
-    )
-    organisation = replace(
-        shipped_organisation("bank.example", "Example Bank"),
-        listeners=ListenersDocument((listener,)),
-        routes=RoutesDocument(routes),
-    )
-    choices = HostChoices("gateway.bank.example", portal_url="https://portal.bank.example")
-    settings = create_installation(folder / "inside", choices, organisation, Actor("operator", "bench"))
-    sink = subprocess.Popen(
-        ["/usr/sbin/smtp-sink", *(["-u", "nobody"] if os.geteuid() == 0 else []), f"127.0.0.1:{sink_port}", "512"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    serve = subprocess.Popen(
-        [sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "serve"],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        await_port(port)
-        yield port, settings.state_dir / "letterlock.db"
-    finally:
-        serve.terminate()
-        serve.wait(60)
-        sink.terminate()
-        sink.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with run_sink() as sink_port:
+        routes = tuple(
+            Route(pattern, side, "127.0.0.1", sink_port, TlsPolicy.NONE)
+            for pattern, side in (("bank.example", HopSide.INSIDE), ("*", HopSide.OUTSIDE))
+        )
+        organisation = replace(
+            shipped_organisation("bank.example", "Example Bank"),
+            listeners=ListenersDocument((listener,)),
+            routes=RoutesDocument(routes),
+        )
+        choices = HostChoices("gateway.bank.example", portal_url="https://portal.bank.example")
+        settings = create_installation(folder / "inside", choices, organisation, Actor("operator", "bench"))
+        serve = subprocess.Popen(
+            [sys.executable, "-m", "relay.cli.main", "--config", str(settings.path), "serve"],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await_port(port)
+            yield port, settings.state_dir / "letterlock.db"
+        finally:
+            serve.terminate()
+            serve.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _delivered(database: Path) -> int:
+def delivered_count(database: Path) -> int:
+    """Return how many mails to partners have been delivered."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         query = "SELECT count(*) FROM copy WHERE state = 'delivered' AND forward_path LIKE '%@partner.example'"
         return int(connection.execute(query).fetchone()[0])
 
 
-def _pour(port: int, message: Path, count: int, partners: range) -> None:
+def pour_to_partners(port: int, message: Path, count: int, partners: range) -> None:
     """Send `count` mails to each partner in turn, by one smtp-source each."""
     senders = [
         subprocess.Popen(
@@ -112,17 +123,17 @@ def text_mails(each: int = 250, partners: int = 8) -> float:
         # smtp-source wants LF and ends the lines itself.
         file.write(mail.as_bytes(policy=SMTP).replace(b"\r\n", b"\n"))
         file.flush()
-        _pour(port, Path(file.name), 2, range(partners))
+        pour_to_partners(port, Path(file.name), 2, range(partners))
         _await_delivered(database, 2 * partners)
         began = time.perf_counter()
-        _pour(port, Path(file.name), each, range(partners))
+        pour_to_partners(port, Path(file.name), each, range(partners))
         _await_delivered(database, (2 + each) * partners)
         return each * partners / (time.perf_counter() - began)
 
 
 def _await_delivered(database: Path, count: int) -> None:
     deadline = time.monotonic() + 300
-    while (found := _delivered(database)) < count:
+    while (found := delivered_count(database)) < count:
         if time.monotonic() > deadline:
             raise RuntimeError(f"only {found} of {count} mails left")
         time.sleep(0.2)
