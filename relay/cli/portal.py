@@ -34,6 +34,7 @@ def add(nouns: Any) -> None:
     pair.add_argument("--id", required=True, dest="portal_id", help="the 22 characters that letterlock-portal shows")
     pair.add_argument("--link", required=True, help="the link listener, https://dmz-host:8443")
     pair.add_argument("--peer", required=True, type=Path, metavar="PEM", help="the portal's link certificate")
+    pair.add_argument("--replace", action="store_true", help="make a new key; the old files stay beside it as *.old")
     pair.set_defaults(run=run_pair)
     check = things.add_parser("check", help="ask the portal through the link, once")
     check.set_defaults(run=run_check)
@@ -43,21 +44,29 @@ def add(nouns: Any) -> None:
     portal_keys.add_card(things)
 
 
-def make_link_files(directory: Path, hostname: str, peer: Path) -> None:
-    """Write our key and certificate for the link and a copy of the portal's. Raises CommandError, KeyStoreError."""
+def make_link_files(directory: Path, hostname: str, peer: Path, *, is_replacing: bool = False) -> None:
+    """Write our key and certificate for the link and a copy of the portal's. Raises CommandError, KeyStoreError.
+
+    `is_replacing`: what is there stays as `*.old`; else a key that is there is not touched.
+    """
     from relay.cli.certificate import write_self_signed
     from relay.core.clock import SystemClock
     from relay.keystore.files import write_atomically
 
     names = dict(LINK_FILES)
-    if (directory / names["link_key"]).exists():
-        raise CommandError(f"{directory} holds a key already, which is not overwritten", EX_CANTCREAT)
+    if (directory / names["link_key"]).exists() and not is_replacing:
+        raise CommandError(
+            f"{directory} holds a key already, which is not overwritten. For a new one add --replace", EX_CANTCREAT
+        )
     try:
         octets = peer.read_bytes()
     except OSError as error:
         raise CommandError(f"{peer} cannot be read ({error.strerror})", EX_NOINPUT) from error
     if b"-----BEGIN CERTIFICATE-----" not in octets or b"PRIVATE KEY" in octets:
         raise CommandError(f"{peer} is no certificate. Copy link/portal.pem from the portal's host", EX_NOINPUT)
+    for name in names.values():
+        if (directory / name).exists():
+            (directory / name).replace(directory / f"{name}.old")
     pair = (names["link_certificate"], names["link_key"])
     write_self_signed(directory, hostname, SystemClock(), pair, LINK_DAYS)
     write_atomically(directory / names["link_peer"], octets, 0o644)
@@ -74,7 +83,7 @@ def run_pair(options: argparse.Namespace) -> int:
     """Make the files and say what is left to do."""
     settings = read_settings(options)
     folder = settings.path.parent / "link"
-    make_link_files(folder, settings.host.hostname, options.peer)
+    make_link_files(folder, settings.host.hostname, options.peer, is_replacing=options.replace)
     lines = [("url", options.url.rstrip("/")), ("id", options.portal_id), ("link", options.link.rstrip("/"))]
     lines += [(name, f"link/{file}") for name, file in LINK_FILES]
     section = "\n".join(f"{name} = {json.dumps(value)}" for name, value in lines)
@@ -131,4 +140,6 @@ def run_check(options: argparse.Namespace) -> int:
         link.close()
     seen = f"our last mark there is number {mark.number}" if mark.number else "it has no mark of ours yet"
     sys.stdout.write(f"The link is good; {seen}.\n")
+    if mark.is_waiting:
+        sys.stdout.write("The portal takes no logins until `letterlock link` has compared both sides.\n")
     return 0

@@ -21,8 +21,22 @@ import pytest
 
 from portal.installation import Choices, create_portal
 from portal.settings import load_settings
-from tests.integration.portal.running import RunningPortal, new_box, push_box
-from tests.system.gateway import free_base_port
+from relay.link.client import PortalLink
+from relay.link.config import LinkSettings
+from relay.link.errors import LinkError
+from tests.integration.portal.running import RunningPortal, make_certificate, new_box, push_box
+from tests.interop.browser.driver import open_browser
+from tests.system.gateway import Gateway, free_base_port
+from tests.system.portal_walk import (
+    ANNA,
+    OWN,
+    choose_password,
+    open_message,
+    portal_url,
+    sign_in,
+    wait_for_first_password,
+    write_to,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/operator/portal.md"
@@ -279,6 +293,68 @@ def test_the_page_is_followed_to_a_good_link_a_back_up_and_new_keys(hosts: Hosts
     assert "write the time" in hosts.letterlock("portal", "reoffer", "--since", "yesterday", code=64)
     # Not overwritten, whatever happens.
     assert "not overwritten" in hosts.letterlock(*pair, code=73)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path / "state", portal=True).start()
+    yield gateway
+    if gateway.process is not None and gateway.process.poll() is None:
+        assert gateway.stop() == 0
+
+
+@pytest.mark.timeout(300)
+def test_after_a_theft_a_new_host_is_filled_and_asks_for_new_passwords(gateway: Gateway, tmp_path: Path) -> None:
+    """Section 13: the thief's keys are worth nothing, mail is there, and the old password opens none of it."""
+    partner, new = "mia.berger@kanzlei.example", "another walk along the river"
+    inside, dmz, stolen = gateway.state / "inside", gateway.state / "portal", gateway.state / "stolen"
+    with open_browser("chromium") as browser:
+        page = browser.new_page()
+        gateway.send(write_to(partner, "Loan contract", "Please sign.\n"), ANNA, partner)
+        sign_in(page, gateway, partner, wait_for_first_password(gateway, partner)[0])
+        choose_password(page)
+        open_message(page, "Loan contract")
+        gateway.wait(lambda left: [one for one in left if "has opened" in str(one.message["Subject"])])
+        browser.close_context()
+        assert gateway.stop() == 0
+
+        # 3. before 4., as the page says.
+        assert "1 mailboxes" in gateway.cli("mailbox", "must-change", "--all")
+        dmz.rename(stolen)
+        certificate, key = make_certificate(tmp_path, "localhost")
+        # The stolen host's files are gone; the inside has the id.
+        portal_id = tomllib.loads((inside / "letterlock.toml").read_text("utf-8"))["portal"]["id"]
+        run(
+            *("letterlock-portal", "init", str(dmz), "--url", portal_url(gateway), "--name", "Example Bank"),
+            *("--phone", "+49 241 123 456", "--id", portal_id, "--certificate", str(certificate), "--key", str(key)),
+            *("--listen", f"127.0.0.1:{gateway.base + 2}", "--link", f"127.0.0.1:{gateway.base + 3}"),
+        )
+        link = f"https://127.0.0.1:{gateway.base + 3}"
+        pair = ("portal", "pair", "--replace", "--url", portal_url(gateway), "--id", portal_id, "--link", link)
+        gateway.cli(*pair, "--peer", str(dmz / "link/portal.pem"))
+        run("letterlock-portal", "--config", str(dmz), "pair", str(inside / "link/inside.pem"))
+        assert (dmz / "secrets/pepper").read_bytes() != (stolen / "secrets/pepper").read_bytes()
+
+        gateway.start()
+        gateway.wait_until(lambda: "takes no logins" not in gateway.cli("portal", "check"))
+        thief = LinkSettings(
+            portal_id,
+            link,
+            inside / "link/inside.pem.old",
+            inside / "link/inside.key.old",
+            dmz / "link/portal.pem",
+        )
+        with pytest.raises(LinkError):
+            PortalLink(thief).get_mark()
+
+        page = browser.new_page("after", context="after")
+        sign_in(page, gateway, partner, OWN)
+        choose_password(page, new)
+        open_message(page, "Loan contract")
+        late = browser.new_page("late", context="late")
+        sign_in(late, gateway, partner, OWN)
+        late.wait_for_selector("#problem :not(:empty)")
+        assert "/mailbox" not in late.url
 
 
 def test_nftables_takes_the_firewall(tmp_path: Path) -> None:
