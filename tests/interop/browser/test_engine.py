@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from portal.store.models import outbox
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import Account, Item, OlderSeed, Person, login_id, make_id, open_escrow, read_capsule
 from tests.interop.browser.engines import Engine, start_engine
@@ -521,6 +523,10 @@ def test_a_reply_with_files_arrives_and_says_so(world: World, engine: Engine) ->
     assert engine("refresh")["receipts"] == {item.id: "arrived"}
     assert engine("listSent")[0]["state"] == "arrived"
     assert engine("listDrafts") == []
+    # What the portal says counts less than our signed word.
+    with world.node.portal.store.main.write() as connection:
+        connection.execute(update(outbox).values(state="refused"))
+    assert engine("listSent")[0]["state"] == "arrived"
 
 
 def test_an_empty_reply_and_too_many_files_are_refused(world: World, engine: Engine) -> None:
@@ -709,6 +715,15 @@ def test_an_answer_from_a_pdf(world: World, engine: Engine) -> None:
     assert [octets for _, octets in sorted(taken.parts.items())] == [make_octets(7), b"yes, please"]
     assert engine("stored") == {}
     assert engine("openReply", typed | {"token": other})["subject"] == "Bill"
+
+
+def test_the_link_of_an_older_pdf_opens_however_many_came_since(world: World, engine: Engine) -> None:
+    account = world.make_reply_box()
+    token = world.push_ticket(account, text="the quote", subject="Offer")
+    for _ in range(205):
+        world.push(account, "receipt", re=make_id(), state="arrived")
+    typed = {"token": token, "box": account.box, "form": "b32", "secret": "dghz-4eb6-7gnc-xxd6"}
+    assert engine("openReply", typed)["subject"] == "Offer"
 
 
 def test_a_wrong_pdf_password_counts_down_and_locks(world: World, engine: Engine) -> None:

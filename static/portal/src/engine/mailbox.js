@@ -321,7 +321,8 @@ export class Mailbox extends EventTarget {
     if (!keys || typeof row.self !== "string") return null;
     try {
       const item = await openSent(keys, row.id, row.self);
-      const state = row.state === "refused" ? "refused" : (this.receipts.get(row.id) ?? "handed-over");
+      // A signed receipt counts before what the portal says.
+      const state = this.receipts.get(row.id) ?? (row.state === "refused" ? "refused" : "handed-over");
       return { ...item, seq: row.seq, state, thread: this.find(item.re)?.thread ?? "" };
     } catch (error) {
       if (error instanceof SealedDataError) return null;

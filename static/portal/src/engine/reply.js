@@ -5,6 +5,8 @@ import { RefusedError } from "./errors.js";
 import { downloadPart } from "./parts.js";
 import { logIn } from "./session.js";
 
+const PAGE = 200;
+
 /**
  * @param {import("./session.js").Context} context
  * @param {{token: string, box: string, form: "b32" | "digits" | "words", secret: string, code?: string}} typed
@@ -14,14 +16,28 @@ export async function openReply(context, { token, box, form, secret, code }) {
   const octets = readSecret(form, secret, code);
   const { opened, session } = await logIn(context, { kind: "reply", who: box, secret: octets, identity: { token } });
   dropSeeds(opened);
-  const { messages } = await context.api.listMessages({});
-  const row = messages.find(({ id }) => id === session.ticket);
-  if (!row) throw new SealedDataError("unknown");
+  const row = await findRow(context.api, session.ticket);
   const { portal, keys, cards } = session;
   const ticket = await openDown(row.sealed, { portal, box, gen: row.gen, id: row.id, no: row.no }, { keys, cards });
   if (ticket.kind !== "ticket") throw new SealedDataError("unknown");
   const quote = ticket.parts.find(({ role }) => role === "text");
   return new ReplyTicket(context, session, ticket, quote ? await (await downloadPart(context.api, ticket, quote)).text() : null);
+}
+
+/**
+ * One box stands behind all PDFs of a pair: an older link's ticket lies far down.
+ * @param {import("./api.js").Api} api @param {string | null} ticket @returns {Promise<any>} untrusted row
+ */
+async function findRow(api, ticket) {
+  let before;
+  for (;;) {
+    const { messages, more } = await api.listMessages({ before, limit: PAGE });
+    const row = messages.find(({ id }) => id === ticket);
+    if (row) return row;
+    const lowest = messages.at(-1)?.no;
+    if (!more || !Number.isSafeInteger(lowest) || (before !== undefined && lowest >= before)) throw new SealedDataError("unknown");
+    before = lowest;
+  }
 }
 
 /** An opened ticket: what is answered, and the answer. */
