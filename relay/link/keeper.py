@@ -42,6 +42,7 @@ MAX_TRIES = 10
 KEEP_PUSHES_MS = 14 * DAY
 _TOLD_SENDERS = 3
 _REPORTS = 100
+_REPORT_PAGES = 20
 
 
 class Hints(Protocol):
@@ -191,10 +192,13 @@ class Keeper:
         if not self._gate.is_open:
             return
         link = self._own_link()
-        while reports := link.get_reports(_REPORTS):
+        # A portal that has no end of hints holds up nothing else.
+        for _ in range(_REPORT_PAGES):
+            reports = link.get_reports(_REPORTS)
             for report in reports:
                 self._apply(report)
-            link.ack_reports(max(report.seq for report in reports))
+            if reports:
+                link.ack_reports(max(report.seq for report in reports))
             if len(reports) < _REPORTS:
                 return
 

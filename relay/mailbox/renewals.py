@@ -137,6 +137,10 @@ class Renewals:
         now = rows.get_box(tx, self._tenant, renewal.before.id, lock=True)
         if (now.state, now.gen) != (renewal.before.state, renewal.before.gen):
             raise ConflictError("the mailbox was changed meanwhile")
+        after = renewal.after
+        senders = senders_of_box(tx, self._tenant, now.id)
+        if is_code_needed(after.first_sender, senders) and not after.code_needed:
+            raise ConflictError("mail of another sender came meanwhile")
         record_generation(tx, renewal.after, renewal.made, self._actor)
         self._notices.park(tx, renewal.after, renewal.made)
         return renewal.after

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from relay.core.lifecycle import State
+from relay.core.wire.sealed import make_id
 from relay.link.errors import LinkDownError
 from relay.mailbox.boxes import close_box, recall_message
 from relay.spool.operations import release
@@ -105,3 +110,23 @@ def test_a_mail_that_waits_for_a_mailbox_which_is_closed_goes_to_a_person(linked
     linked.go()
     assert linked.state(copy_of) is State.DELIVERED
     assert linked.inside.box().id != reader.box
+
+
+def test_hints_without_end_hold_up_nothing(linked: Linked) -> None:
+    linked.open_mailbox()
+    asked = 0
+
+    def invent(method: str, path: str, body: bytes | None) -> Any:
+        nonlocal asked
+        if method == "GET" and path.startswith("reports?"):
+            asked += 1
+            if asked > 200:
+                raise LinkDownError("the keeper never comes to an end")
+            reports = [{"seq": asked * 100 + n, "kind": "forgot", "box": make_id(), "count": 1} for n in range(100)]
+            return SimpleNamespace(status_code=200, data=json.dumps({"reports": reports}).encode())
+        return call(method, path, body)
+
+    call = linked.call
+    linked.call = invent  # type: ignore[method-assign]
+    assert linked.keeper.run_once() == "ok"
+    assert 0 < asked < 200

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from relay.core.clock import DAY, HOUR, MINUTE
-from relay.core.ports import Actor
+from relay.core.ports import Actor, Grant
 from relay.core.wire.sealed import MailboxDataError
 from relay.mailbox.boxes import close_box, recall_message
 from relay.mailbox.generations import RESEND, RESET
 from relay.mailbox.renewals import RenewalRefusedError, queue_due_expiries, request_expiry, request_renewal
 from relay.mailbox.states import BoxStateError
+from relay.store.errors import ConflictError
 from relay.store.repositories.mailbox_boxes import get_box
 from relay.store.repositories.mailbox_generations import generations_of
 from relay.store.repositories.mailbox_messages import messages_of_box
+from relay.store.repositories.mailbox_pushes import RENEW, waiting_pushes
 from tests.contract.mailbox.browser import Browser
 from tests.contract.mailbox.world import (
     ANNA,
@@ -85,6 +87,24 @@ def test_mailbox_with_mail_of_a_colleague_needs_a_code_that_only_the_recipient_g
         world.sign_in(password)
     browser = world.sign_in(password, code.lower())
     assert texts(world, browser) == ["first", "of otto"]
+
+
+def test_mail_of_a_colleague_in_the_moment_of_a_reset_brings_the_code(world: World) -> None:
+    """The code rule holds for what lies in the mailbox when the password is stored, not when it is made."""
+    open_mailbox(world)
+    with world.db.transaction() as tx:
+        request_renewal(tx, TENANT, world.box().id, RESET, OPERATOR, told=MARIA)
+        (push,) = [one for one in waiting_pushes(tx, TENANT) if one.kind == RENEW]
+    renewal = world.renewals.prepare(push, Grant("mailbox", push.box, str(LINK)))
+    assert renewal is not None
+    world.send(sender=OTTO, body="of otto\n")
+    world.work()
+    with pytest.raises(ConflictError), world.db.transaction() as tx:
+        world.renewals.record(tx, renewal)
+    world.link()
+    told = next(mail for mail in world.mails(MARIA) if "First password" in mail["Subject"])
+    with pytest.raises(MailboxDataError):
+        world.sign_in(password_in(told))
 
 
 def test_first_account_needs_no_code_and_a_colleagues_mail_makes_no_second_password(world: World) -> None:
