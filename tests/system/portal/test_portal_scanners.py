@@ -21,10 +21,11 @@ import pytest
 from tests.system.gateway import CopyRow, Gateway, Left
 from tests.system.portal.dmz_host import inside_pids, kill_inside
 from tests.system.portal.partner import Partner
-from tests.system.portal_walk import ANNA, OWN, text_of, to, wait_for_first_password, write_to
+from tests.system.portal_walk import ANNA, FIRST, OWN, text_of, to, wait_for_first_password, write_to
 
 pytestmark = pytest.mark.timeout(400)
 PATIENCE = 120.0
+OTTO = "otto.brandt@bank.example"
 OPERATOR = "postmaster@bank.example"
 FOUND = "an answer from the portal is held: the scanner found something"
 # Put together here, so that no scanner takes this file for the real thing.
@@ -83,10 +84,7 @@ def test_link_scanners_burn_nothing_and_read_nothing(gateway: Gateway) -> None:
     seen = gateway.sql("SELECT max(seq) FROM event")
     boxes = gateway.sql("SELECT id, state, gen, opened_at FROM mailbox ORDER BY id")
     told = len(to(gateway.outbox(), ANNA))
-    for _ in range(20):
-        for url in sorted(urls):
-            for method in ("GET", "HEAD"):
-                assert fetch(gateway, url, method) in ((401, 404) if "/api/" in url else (200,)), url
+    scan(gateway, urls)
     # The inside asks the portal for hints each minute; let it ask once more.
     gateway.set_clock(300)
     gateway.wait_until(lambda: has_run_since(gateway, 200), PATIENCE)
@@ -98,6 +96,47 @@ def test_link_scanners_burn_nothing_and_read_nothing(gateway: Gateway) -> None:
     assert [len(to(gateway.outbox(), one)) for one in (partner, reader)] == [1, 1]
     # All still opens, with the first try.
     assert Partner(gateway, partner).begin(first, OWN).subjects() == ["To be scanned"]
+
+
+def scan(gateway: Gateway, urls: set[str]) -> None:
+    """Open each link as filters do, again and again."""
+    for _ in range(20):
+        for url in sorted(urls):
+            for method in ("GET", "HEAD"):
+                assert fetch(gateway, url, method) in ((401, 404) if "/api/" in url else (200,)), url
+
+
+def test_link_scanners_use_up_no_registration_and_no_code(gateway: Gateway) -> None:
+    joiner, partner = "rita.scanned@kanzlei.example", "mona.scanned@kanzlei.example"
+    gateway.put("policy", lambda policy: policy["switches"].update(registration="on"))
+    waiting = gateway.send(write_to(joiner, "Waits for its reader", "text\n"), ANNA, joiner)
+    invited = to(gateway.wait(lambda left: to(left, joiner), PATIENCE), joiner)[0]
+    gateway.put("policy", lambda policy: policy["switches"].update(registration="off"))
+    gateway.send(write_to(partner, "Of Anna", "text\n"), ANNA, partner)
+    mona = Partner(gateway, partner).begin(wait_for_first_password(gateway, partner)[0], OWN)
+    gateway.wait(lambda left: to(left, ANNA, f"{partner} has opened"), PATIENCE)
+    other = gateway.send(write_to(partner, "Of Otto", "text\n").replace(ANNA.encode(), OTTO.encode()), OTTO, partner)
+    gateway.wait_settled(other, seconds=PATIENCE)
+    gateway.cli("mailbox", "reset", "--sender", OTTO, partner)
+    renewed = to(gateway.wait(lambda left: to(left, partner, "first password"), PATIENCE), partner, "first password")[0]
+    told = to(gateway.wait(lambda left: to(left, OTTO, f"mailbox of {partner}"), PATIENCE), OTTO)[-1]
+    code, first = re.search(r"#c=(\S+)", text_of(renewed)), FIRST.search(text_of(told))
+    assert code is not None
+    assert first is not None
+
+    base = f"https://localhost:{gateway.base + 2}"
+    urls = {url for mail in (invited, renewed) for url in links_in(mail) if url.startswith(base)}
+    (join,) = {url.partition("#")[0] for url in urls if "/join/" in url}
+    assert any(url.endswith(f"#c={code[1]}") for url in urls)
+    urls |= {url.replace("#", "?") for url in urls} | {url.replace("#", "%23") for url in urls if "#c=" in url}
+    asked = join.replace("/join/", "/api/join/")
+    gateway.wait_until(lambda: fetch(gateway, asked, "GET") == 200, PATIENCE)
+    scan(gateway, {url for url in urls if "%23" not in url})
+    for url in urls:
+        fetch(gateway, url, "GET")
+    assert fetch(gateway, asked, "GET") == 200
+    assert gateway.copies(waiting)[0].state == "awaiting_registration"
+    assert mona.begin(first[1], "the third walk to the river", code[1]).subjects() == ["Of Anna", "Of Otto"]
 
 
 def has_run_since(gateway: Gateway, seconds: int) -> bool:
