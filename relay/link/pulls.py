@@ -25,6 +25,10 @@ WAIT_SECONDS = 25
 LIMIT = 50
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
+_BREAKS_A_PAGE = 3
+_TRIES_TO_ALERT = 20
+"""With the pauses between them some minutes."""
+_MOST_REMEMBERED = 1000
 
 
 class Taker(Protocol):
@@ -38,10 +42,21 @@ class Taker(Protocol):
 class Puller:
     """The pulling half of `letterlock link`. One thread at a time."""
 
-    def __init__(self, make_link: Callable[[], PortalLink], incoming: Taker, gate: Gate) -> None:
+    def __init__(
+        self,
+        make_link: Callable[[], PortalLink],
+        incoming: Taker,
+        gate: Gate,
+        on_stuck: Callable[[Entry], None] = lambda _entry: None,
+    ) -> None:
+        """`on_stuck` is called once for an entry that could not be taken for minutes."""
         self._make_link = make_link
         self._incoming = incoming
         self._gate = gate
+        self._on_stuck = on_stuck
+        self._tries: dict[tuple[str | None, str], int] = {}
+        """How often an entry was postponed in a row."""
+        self._breaks = 0
         self._link: PortalLink | None = None
         self._troubles = 0
         self.counts = {"taken": 0, "refused": 0, "postponed": 0}
@@ -70,6 +85,7 @@ class Puller:
         link = self._own_link()
         entries = link.poll_outbox(wait, LIMIT)
         self._gate.note_up()
+        self._breaks = 0
         acks: list[Ack] = []
         stuck: set[str] = set()
         try:
@@ -79,7 +95,9 @@ class Puller:
                 result = self._take(link, entry)
                 if result is None:
                     stuck.add(entry.box or "")
+                    self._note_stuck(entry)
                     continue
+                self._tries.pop((entry.box, entry.id), None)
                 acks.append(Ack(entry.box, entry.id, result))
                 if entry.box is not None and len(acks) >= LIMIT // 2:
                     link.ack(acks)
@@ -105,7 +123,12 @@ class Puller:
         try:
             result = self._incoming.take(entry, fetch)
         except LinkDownError:
-            raise
+            # One chunk that the portal cannot read holds back its own box; where nothing goes any more all wait.
+            self._breaks += 1
+            if self._breaks >= _BREAKS_A_PAGE:
+                raise
+            self.counts["postponed"] += 1
+            return None
         except LetterlockError as error:
             _log.warning("entry-postponed", kind=type(entry).__name__, error=type(error).__name__)
             self.counts["postponed"] += 1
@@ -117,6 +140,14 @@ class Puller:
         self.counts[result.value] += 1
         _log.info("entry-ended", kind=type(entry).__name__, result=result.value)
         return result
+
+    def _note_stuck(self, entry: Entry) -> None:
+        tries = self._tries.get((entry.box, entry.id), 0) + 1
+        if len(self._tries) > _MOST_REMEMBERED:
+            self._tries.clear()
+        self._tries[entry.box, entry.id] = tries
+        if tries == _TRIES_TO_ALERT:
+            self._on_stuck(entry)
 
     def _ack_quietly(self, link: PortalLink, acks: list[Ack]) -> None:
         try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from relay.core.lifecycle import State
+from relay.link.errors import LinkDownError
 from tests.contract.link.world import MARIA, Linked, password_in
 
 
@@ -76,3 +77,29 @@ def test_a_stop_in_the_middle_of_a_push_gives_everything_back(linked: Linked) ->
     assert linked.state(message_id) is State.DELIVERED
     with linked.inside.db.reading() as tx:
         assert tx.fetch_one("SELECT count(*) FROM portal_push WHERE owner <> ''") == (0,)
+
+
+def test_a_chunk_that_the_portal_cannot_read_holds_back_its_own_box_only(linked: Linked) -> None:
+    reader = linked.open_mailbox()
+    linked.send(to="other@partner.example")
+    other = linked.sign_in(password_in(linked.inside.mails(MARIA)[-1]), address="other@partner.example")
+    other.choose_password("winterregen72")
+    linked.go()
+    bad = reader.reply(reader.read_all()[0].manifest.id)
+    good = other.reply(other.read_all()[0].manifest.id, "from the other\n")
+
+    def fail(method: str, path: str) -> None:
+        if method == "GET" and f"/{bad.id}/" in path:
+            raise LinkDownError("broken by the test")
+
+    linked.before_call = fail
+    told = []
+    linked.puller._on_stuck = told.append
+    for _ in range(25):
+        linked.pull()
+    assert other.sent_states() == {good.id: "taken"}
+    assert reader.sent_states() == {bad.id: "waiting"}
+    assert [entry.id for entry in told] == [bad.id]
+    linked.mend()
+    linked.pull()
+    assert reader.sent_states() == {bad.id: "taken"}
