@@ -127,6 +127,12 @@ def retry(db: Database, tenant: str, copy_ids: Sequence[str], actor: Actor) -> i
             if copy.state not in FOR_WORKER | FOR_DELIVER:
                 raise LifecycleError(f"copy {copy.id} is {copy.state}: release it")
             tx.run("UPDATE copy SET next_at = ?, updated_at = ? WHERE id = ?", [now, now, copy.id])
+            # One for a mailbox goes when its row for the portal does, and when what stands before that has gone.
+            tx.run(
+                "UPDATE portal_push SET next_at = ? WHERE state = 'waiting' AND lease_until <= ?"
+                " AND box IN (SELECT box FROM portal_push WHERE copy_id = ? AND state = 'waiting')",
+                [now, now, copy.id],
+            )
             tx.append_event(Event("copy.retried", actor, tenant, copy.message_id, copy.id, {"by": "person"}))
         return len(copies)
 

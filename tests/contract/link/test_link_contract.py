@@ -14,7 +14,7 @@ from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed import MailboxDataError
 from relay.core.wire.sealed.stretch import login_id
 from relay.mailbox.renewals import request_renewal
-from relay.spool.operations import drop, hold, release
+from relay.spool.operations import drop, hold, release, retry
 from tests.contract.link.world import ACTOR, ANNA, MARIA, OTTO, PORTAL, TENANT, Linked, field_of, password_in
 
 
@@ -170,6 +170,17 @@ def test_a_link_that_is_down_tells_of_the_delay_and_gives_up_in_time(linked: Lin
     assert [path for method, path in linked.calls if method == "PUT" and "/messages/" in path] == []
     with linked.inside.db.reading() as tx:
         assert tx.fetch_one("SELECT count(*) FROM mailbox_chunk") == (0,)
+
+
+def test_a_person_may_have_it_tried_now(linked: Linked) -> None:
+    linked.break_calls()
+    message_id = linked.send()
+    linked.mend()
+    linked.push()
+    assert linked.state(message_id) is State.QUEUED
+    retry(linked.inside.db, TENANT, [linked.inside.copy(message_id).id], ACTOR)
+    linked.push()
+    assert linked.state(message_id) is State.DELIVERED
 
 
 def test_what_is_held_or_dropped_meanwhile_is_not_pushed(linked: Linked) -> None:
