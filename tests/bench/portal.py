@@ -25,7 +25,7 @@ def bench_login() -> None:
         all_of_them = ", ".join(f"{visit.readable:.0f}" for visit in visits)
         say(f"portal-login  {whole:5.0f} ms to readable mail, {how}{goal}")
         say(f"  inbox after {inbox:.0f} ms, of it Argon2id {argon:.0f}; a mail's text {body:.0f} ms after its click")
-        say(f"  each visit: {all_of_them}; CPU of browser and driver, page load included: {cpu:.0f} ms")
+        say(f"  each visit: {all_of_them}; CPU of the browser meanwhile {cpu:.0f} ms")
 
 
 def bench_size() -> None:

@@ -29,13 +29,13 @@ def hold_to(share: float, root: int, command: bytes) -> Iterator[str]:
     """
     with _find_group(share) as group:
         if group is None:
-            with _stopping(share, lambda: _find(root, command)):
+            with _stopping(share, lambda: find_programs(root, command)):
                 yield f"SIGSTOP for {1 - share:.0%} of each {_PERIOD // 1000} ms (no control group may be made here)"
             return
         folder, how = group
         moved: set[int] = set()
         # Until nothing new is found: a process may start another while we look.
-        while fresh := set(_find(root, command)) - moved:
+        while fresh := set(find_programs(root, command)) - moved:
             for pid in fresh:
                 with suppress(ProcessLookupError):
                     (folder / "cgroup.procs").write_text(str(pid))
@@ -79,7 +79,8 @@ def _find_group(share: float) -> Iterator[tuple[Path, str] | None]:
     yield None
 
 
-def _find(root: int, command: bytes) -> list[int]:
+def find_programs(root: int, command: bytes) -> list[int]:
+    """Return the processes below `root` whose program's name holds `command`."""
     found = []
     for pid in descendants(root):
         with suppress(OSError):

@@ -154,10 +154,10 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def tree_cpu_seconds(root: int) -> float:
-    """Return the CPU seconds of a process, of all below it, and of those below it that have ended."""
+def tree_cpu_seconds(root: int, *, deep: bool = True) -> float:
+    """Return the CPU seconds of a process and of its ended children; `deep`: of all below it too."""
     used = 0
-    for pid in descendants(root):
+    for pid in descendants(root) if deep else [root]:
         try:
             # proc(5): own user and system time, then those of ended children that were waited for.
             used += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
