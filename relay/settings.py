@@ -83,6 +83,10 @@ class DeliverSettings:
     connections: int
 
 
+DECRYPT = ("browser", "browser-or-server", "server")
+"""Where partners' mail may be opened; as shipped in their browsers alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortalLinkSettings:
     """How the inside reaches the portal's link listener: mutual TLS, both certificates pinned."""
@@ -107,6 +111,13 @@ class PortalSettings:
     """None until the portal stands: PDFs carry a Reply button that waits for it; nothing is sent by webmail."""
     scanner: str
     """Where clamd listens: `unix:/path` or `tcp:HOST:PORT`; empty scans nothing."""
+    decrypt: str = "browser"
+    """One of DECRYPT, as on the portal: `browser` refuses what the portal's own process sealed (sealed-mailbox 13)."""
+
+    @property
+    def has_server_mode(self) -> bool:
+        """Tell whether the organisation opted in to a portal that opens mail itself."""
+        return self.decrypt != DECRYPT[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +278,7 @@ def _read_portal(base: Path, table: _Table) -> PortalSettings | None:
     names = ("link_certificate", "link_key", "link_peer")
     files = {name: table.text(name) for name in names}
     scanner = str(table.text("scanner", ""))
+    decrypt = str(table.text("decrypt", DECRYPT[0]))
     table.finish()
     if url is None:
         if link_url or portal_id:
@@ -280,6 +292,10 @@ def _read_portal(base: Path, table: _Table) -> PortalSettings | None:
         raise ConfigurationError(
             "portal.scanner", "is no address of clamd", 'Write "unix:/run/clamav/clamd.ctl" or "tcp:127.0.0.1:3310"'
         )
+    if decrypt not in DECRYPT:
+        raise ConfigurationError(
+            "portal.decrypt", f"is {decrypt!r}", 'Write "browser", "browser-or-server" or "server", as on the portal'
+        )
     link = None
     if link_url is not None:
         if not re.fullmatch(r"https://[^\s/?#]+:\d{1,5}", link_url.rstrip("/")):
@@ -291,7 +307,7 @@ def _read_portal(base: Path, table: _Table) -> PortalSettings | None:
             for name, value in files.items()
         }
         link = PortalLinkSettings(link_url.rstrip("/"), *(paths[name] for name in names))
-    return PortalSettings(url.rstrip("/"), portal_id, link, scanner)
+    return PortalSettings(url.rstrip("/"), portal_id, link, scanner, decrypt)
 
 
 def load_settings(path: Path) -> Settings:

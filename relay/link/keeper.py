@@ -6,6 +6,7 @@ and nothing else. In a cluster one node does it at a time, by a lease in the dat
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Protocol
 from relay.core.clock import DAY, MINUTE, to_datetime
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.ports import Actor, Event
+from relay.core.wire.sealed import MailboxDataError, parse_time
 from relay.link.client import PortalLink
 from relay.link.errors import LinkDownError
 from relay.link.gate import Gate
@@ -41,6 +43,8 @@ MAX_TRIES = 10
 """Wrong tries in all after which a first password ends (sealed-mailbox 11)."""
 KEEP_PUSHES_MS = 14 * DAY
 _TOLD_SENDERS = 3
+_TOLD_OPENINGS = 24
+"""Mails a day to a reader about openings in server mode."""
 _REPORTS = 100
 _REPORT_PAGES = 20
 
@@ -55,6 +59,17 @@ class Hints(Protocol):
     def forgotten(self, tx: Tx, box: Box, senders: frozenset[str]) -> None:
         """Somebody says that a password was forgotten."""
         ...
+
+    def opened_by_server(self, tx: Tx, box: Box, at: int) -> None:
+        """The portal's own process opened a mailbox for a visit, at this time in milliseconds."""
+        ...
+
+
+def _read_time(untrusted_time: str, now: int) -> int:
+    """Return the time of a hint, or now for one that is none or lies ahead."""
+    with contextlib.suppress(MailboxDataError):
+        return min(parse_time(untrusted_time), now)
+    return now
 
 
 class Keeper:
@@ -217,8 +232,7 @@ class Keeper:
                 case "forgot":
                     self._tell_once_a_day(tx, box, "forgot")
                 case "simple":
-                    detail = {"box": box.id}
-                    tx.append_event(Event("mailbox.server-mode", self._actor, self._tenant, detail=detail))
+                    self._note_server_mode(tx, box, report)
 
     def _note_tries(self, tx: Tx, box: Box, count: int) -> None:
         if count < MAX_TRIES or box.state != BoxState.FIRST:
@@ -242,6 +256,20 @@ class Keeper:
             self._hints.locked(tx, box, senders)
         else:
             self._hints.forgotten(tx, box, senders)
+
+    def _note_server_mode(self, tx: Tx, box: Box, report: Report) -> None:
+        """Write down each opening and tell the reader; a portal that invents them wins so many mails a day."""
+        seen = f"simple/{report.seq}/{report.time}"
+        is_new = note_entry(tx, self._tenant, box.id, seen, kind="report", result="taken")
+        if not is_new or box.kind == REPLY or box.state == BoxState.CLOSED:
+            return
+        tx.append_event(Event("mailbox.server-mode", self._actor, self._tenant, detail={"box": box.id}))
+        now = tx.now_ms()
+        day = to_datetime(now).date().isoformat()
+        for number in range(_TOLD_OPENINGS):
+            if note_entry(tx, self._tenant, box.id, f"simple/{day}/{number}", kind="report", result="taken"):
+                self._hints.opened_by_server(tx, box, _read_time(report.time, now))
+                return
 
     def _senders(self, tx: Tx, box: Box) -> frozenset[str]:
         """Return who wrote to this box lately; of a reply box, whose password it is."""

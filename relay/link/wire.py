@@ -58,6 +58,8 @@ class Report:
     kind: str
     box: str
     count: int
+    time: str = ""
+    """As sent, untrusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def read_reports(untrusted: Mapping[str, Any]) -> list[Report]:
                     str(raw.get("kind"))[:20],
                     box if isinstance(box, str) and is_id(box) else "",
                     count if _is_integer(count) else 0,
+                    str(raw.get("time"))[:20],
                 )
             )
         except MalformedAnswerError:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pdfmail.spelling import spell_password
 from relay.actions.mailer import Mailer
-from relay.core.clock import HOUR
+from relay.core.clock import HOUR, to_datetime
 from relay.core.documents.organisation import Organisation
 from relay.core.ids import new_id
 from relay.core.ports import Event
@@ -178,6 +178,12 @@ class Notices:
         """Somebody says that a password was forgotten (an unsigned hint): the latest senders are told, nothing else."""
         for sender in sorted(senders):
             self._tell_sender(tx, "portal-forgot", sender, self._partner(tx, box), {})
+
+    def opened_by_server(self, tx: Tx, box: Box, at: int) -> None:
+        """The portal says that its own process opened a mailbox (an unsigned hint): the reader is told each time."""
+        when = to_datetime(at).astimezone(self._mailer.now().astimezone().tzinfo)
+        values = {"date": when.strftime("%d.%m.%Y"), "time": when.strftime("%H:%M")}
+        self._send(tx, self._plain_notice("portal-server-opened", box, self._partner(tx, box), "", values))
 
     # --- the mails ----------------------------------------------------------------------------------------------------
 

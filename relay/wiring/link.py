@@ -124,6 +124,7 @@ def make_parts(
     thread and takes what is to be called when it breaks."""
     assert settings.portal is not None
     tenant, portal_id = settings.host.tenant, settings.portal.portal_id
+    has_server_mode = settings.portal.has_server_mode
     actor = process_actor(settings, "link")
     organisation = CurrentOrganisation(database, tenant)
     spool_public = SpoolPublicFile(settings.keys.public_file).current
@@ -167,7 +168,7 @@ def make_parts(
             spool_public=spool_public,
             scanner=ClamdScanner(settings.portal.scanner) if settings.portal.scanner else None,
         ),
-        policy=lambda: IncomingPolicy(MAX_MESSAGE_OCTETS),
+        policy=lambda: IncomingPolicy(MAX_MESSAGE_OCTETS, server_mode=has_server_mode),
         tidings=notices,
         joins=joins,
     )
@@ -188,7 +189,12 @@ def make_parts(
         spool_public=spool_public,
         marks=marks,
     )
-    puller = Puller(lambda: open_link(_PULL_TIMEOUTS, marks.note_trouble), incoming, gate)
+    puller = Puller(
+        lambda: open_link(_PULL_TIMEOUTS, marks.note_trouble),
+        incoming,
+        gate,
+        lambda entry: _alert(database, tenant, actor, f"an entry of mailbox {entry.box} cannot be taken for minutes"),
+    )
     keeper = Keeper(
         database=database,
         tenant=tenant,
@@ -244,10 +250,13 @@ def _wait(wake: WakeReceiver, stop: threading.Event, seconds: float) -> None:
 
 
 def _alert_of_link(database: Database, tenant: str, actor: Actor, error: LinkDownError) -> None:
-    reason = f"the portal link cannot be used: {error}"
     _log.error("link-down", error=type(error).__name__)
+    _alert(database, tenant, actor, f"the portal link cannot be used: {error}", error.status)
+
+
+def _alert(database: Database, tenant: str, actor: Actor, reason: str, status: str = "4.3.0") -> None:
     try:
         with database.transaction() as tx:
-            append(tx, Event("alert.raised", actor, tenant, detail={"reason": reason, "status": error.status}))
+            append(tx, Event("alert.raised", actor, tenant, detail={"reason": reason, "status": status}))
     except Exception:  # the health page says it as well
         _log.exception("alert-failed")

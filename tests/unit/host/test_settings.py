@@ -54,6 +54,7 @@ PORTAL = "[portal]\nurl = 'https://x'\nid = 'ENJHhdjed6rBfPOxg9HE-w'\n"
         (GOOD + PORTAL + "link = 'https://dmz.example'", "portal.link"),
         (GOOD + PORTAL + "link = 'https://dmz.example:8443'", "portal.link_certificate"),
         (GOOD + PORTAL + "scanner = 'localhost'", "portal.scanner"),
+        (GOOD + PORTAL + "decrypt = 'always'", "portal.decrypt"),
         (GOOD + "colour = 1\n", "database.colour"),
         ("host = 1", "host"),
     ],
