@@ -53,7 +53,7 @@ def build_pages(portal: Portal) -> Pages:
         brands=read_brands(settings),
         texts=read_texts(templates / "translations"),
         bundle=read_bundle(_bundle_folder() / "manifest.json", STATIC_PREFIX),
-        policy=PagePolicy(message_bytes=settings.limits.message),
+        policy=PagePolicy(decrypt=settings.decrypt, message_bytes=settings.limits.message),
         links=StoredLinks(portal),
         templates=templates,
     )
@@ -66,13 +66,19 @@ def make_app(portal: Portal, pages: Pages | None = None) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=1024 * 1024 * 2, PROPAGATE_EXCEPTIONS=False, TRAP_HTTP_EXCEPTIONS=False)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     install_errors(app, Log("portal.web"), pages.show_error if pages else None)
-    install_checks(app, {settings.url, *(f"https://{brand.get('host')}" for brand in settings.brands)})
+    forms = "/simple" if settings.decrypt != "browser" else None
+    install_checks(app, {settings.url, *(f"https://{brand.get('host')}" for brand in settings.brands)}, forms)
     install_headers(app, with_hsts=settings.is_secure and not settings.is_loopback)
     install_readers(app, portal)
     for routes in (make_accounts(portal), make_mailbox(portal), make_registration(portal)):
         app.register_blueprint(routes)
     if pages is not None:
         app.register_blueprint(pages.blueprint)
+        if settings.decrypt != "browser":
+            # Not even imported where the organisation did not opt in.
+            from portal.simple.views import make_simple
+
+            app.register_blueprint(make_simple(portal, pages.writer))
     _add_files(app, _bundle_folder())
     _add_health(app, portal)
     return app

@@ -32,7 +32,7 @@ _TEMPLATE = """\
 # Stands in every sealed object: never change it. The same on every node and inside.
 id = {id}
 url = {url}
-# Mail is opened in the reader's browser.
+# Mail is opened in the reader's browser. Any other word lets this host open it too: read docs/operator/portal.md first.
 decrypt = "browser"
 
 [[brand]]

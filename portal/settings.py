@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from relay.core.errors import ConfigurationError
@@ -22,6 +22,9 @@ ENVIRONMENT_VARIABLE = "LETTERLOCK_PORTAL_CONFIG"
 FILE_NAME = "letterlock-portal.toml"
 DEFAULT_PATH = Path("/etc/letterlock") / FILE_NAME
 MIB = 1024 * 1024
+Decrypt = Literal["browser", "browser-or-server", "server"]
+DECRYPT: tuple[Decrypt, ...] = get_args(Decrypt)
+"""Where mail is opened: in the reader's browser, or by this host as well. As shipped the first (sealed-mailbox 13)."""
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^\s:]+):(?P<port>\d{1,5})")
 _PUBLIC_URL = re.compile(r"https://[^\s/?#]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?")
 
@@ -68,7 +71,7 @@ class Settings:
     portal_id: str
     url: str
     """Base of the public address, without a slash at its end."""
-    decrypt: str
+    decrypt: Decrypt
     state_dir: Path
     pepper_file: Path
     old_pepper_file: Path | None
@@ -169,18 +172,18 @@ def _existing(key: str, path: Path, fix: str) -> Path:
     return path
 
 
-def _read_portal(table: _Table) -> tuple[str, str, str]:
+def _read_portal(table: _Table) -> tuple[str, str, Decrypt]:
     portal_id, url = table.text("id"), table.text("url").rstrip("/")
     if not is_id(portal_id):
         raise ConfigurationError("portal.id", "is not an id of 22 characters", "Run `letterlock-portal init` for one")
     if not _PUBLIC_URL.fullmatch(url):
         raise ConfigurationError("portal.url", "is not an https address", 'Write "https://portal.bank.example"')
     decrypt = table.text("decrypt", "browser")
-    if decrypt != "browser":
+    if decrypt not in DECRYPT:
         raise ConfigurationError(
             "portal.decrypt",
-            f"is {decrypt!r}, and this version opens mail in the reader's browser only",
-            'Write "browser" or leave it out',
+            f"is {decrypt!r}",
+            'Write "browser", "browser-or-server" or "server"; inside the same (sealed-mailbox 13)',
         )
     table.finish()
     return portal_id, url, decrypt

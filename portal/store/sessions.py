@@ -118,6 +118,12 @@ def end_sessions(connection: Connection, box_id: str, *, session_id: str | None 
     _drop_visits(connection)
 
 
+def end_other_sessions(connection: Connection, box_id: str, kept_id: str) -> None:
+    """End the sessions of a box but one."""
+    connection.execute(delete(session).where(session.c.box == box_id, session.c.id != kept_id))
+    _drop_visits(connection)
+
+
 def sweep_sessions(connection: Connection, now: int) -> None:
     """Delete what is over."""
     connection.execute(delete(session).where(or_(session.c.seen <= now - IDLE, session.c.since <= now - ABSOLUTE)))

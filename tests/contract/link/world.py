@@ -247,6 +247,7 @@ class Linked:
     calls: list[tuple[str, str]] = field(default_factory=list)
     before_call: Callable[[str, str], None] = _nothing
     after_call: Callable[[str, str], None] = _nothing
+    server_mode: bool = False
 
     def call(self, method: str, path: str, body: bytes | None) -> Any:
         kind = {"Content-Type": "application/json"} if body is not None else {}
@@ -282,7 +283,7 @@ class Linked:
                 spool_public=public,
                 scanner=scanner,
             ),
-            policy=lambda: IncomingPolicy(max_octets),
+            policy=lambda: IncomingPolicy(max_octets, server_mode=self.server_mode),
             tidings=inside.notices,
             joins=self._make_joins(actor, sealer),
         )

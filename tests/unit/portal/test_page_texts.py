@@ -20,7 +20,7 @@ PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 def find_texts() -> set[str]:
     found: set[str] = set()
-    for path in TEMPLATES.glob("*.html"):
+    for path in TEMPLATES.rglob("*.html"):
         with path.open("rb") as file:
             for _line, _function, message, _comments in babel_extract(file, ["_"], [], {"silent": "false"}):
                 found.add(message if isinstance(message, str) else str(message[0]))
