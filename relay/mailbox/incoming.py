@@ -287,7 +287,7 @@ class Incoming:
     def _refuse(self, entry: Entry, code: str, *, known: _Known | None = None) -> Result:
         """Keep a refused entry and alert; with `known` (its signature was good) the reader gets our signed word."""
         box_id = entry.box or ""
-        kind, data = _as_kept(entry)
+        kind, data = self._as_kept(entry)
         outer_id = _refused_id(entry)
         receipt = self._make_receipt(known, entry.id, Result.REFUSED) if known is not None else None
         more = self._joins.prepare_refusal(entry) if self._joins and isinstance(entry, JoinEntry) else None
@@ -305,19 +305,18 @@ class Incoming:
                 self._desk.alert(tx, f"an entry from the portal was refused ({code})", None)
         return Result.REFUSED
 
+    def _as_kept(self, entry: Entry) -> tuple[str, bytes]:
+        match entry:
+            case ItemEntry():
+                return _ITEM, entry.sealed
+            case RekeyEntry():
+                return REKEY, self._rekeys.keep_refused(entry)
+            case JoinEntry():
+                return _JOIN, entry.sealed
+            case BrokenEntry():
+                return _BROKEN, b""
+
 
 def _refused_id(entry: Entry) -> str:
     """Return what a refused entry is known by."""
     return refused_rekey_id(entry) if isinstance(entry, RekeyEntry) else entry.id
-
-
-def _as_kept(entry: Entry) -> tuple[str, bytes]:
-    match entry:
-        case ItemEntry():
-            return _ITEM, entry.sealed
-        case RekeyEntry():
-            return REKEY, entry.sig + entry.capsule
-        case JoinEntry():
-            return _JOIN, entry.sealed
-        case BrokenEntry():
-            return _BROKEN, b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.core.ports_mailbox import MailboxKeys
-from relay.core.wire.pae import decode_b64, encode_b64
+from relay.core.wire.pae import decode_b64, encode_b64, encode_pae
 from relay.core.wire.sealed import (
     Account,
     Capsule,
@@ -14,7 +14,7 @@ from relay.core.wire.sealed import (
     verify_rekey,
 )
 from relay.mailbox.boxes import accept_rekey
-from relay.mailbox.capsules import hash_capsule
+from relay.mailbox.capsules import close_capsule, hash_capsule
 from relay.mailbox.generations import Generations
 from relay.mailbox.incoming_desk import RECEIPT_MS, Desk, EndedError, Tidings
 from relay.mailbox.incoming_values import RekeyEntry, Result
@@ -71,6 +71,15 @@ class Rekeys:
             if not has_escrow and card is not None and _wants_escrow(card):
                 self._desk.alert(tx, f"mailbox {box.id} has no escrow: a reset would lose its old mail")
         return Result.TAKEN
+
+    def keep_refused(self, entry: RekeyEntry) -> bytes:
+        """Return a refused rekey as it is kept: its capsule closed like any other, for it holds `pw` and `av`.
+
+        PAE of the signature, the sealed key's fields and the closed capsule. Raises KeyStoreError.
+        """
+        keystore = self._generations.keystore
+        closed, key = close_capsule(keystore, self._desk.tenant, entry.box, entry.gen, entry.capsule)
+        return encode_pae(entry.sig, key.key_id, key.mechanism, key.format, key.data, closed)
 
     def _check_capsule(
         self, entry: RekeyEntry, box: Box, kept: dict[int, Generation], card: StoredCard | None

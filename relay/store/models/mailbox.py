@@ -168,7 +168,7 @@ MAILBOX_QUARANTINE = Table(
     time_column("at"),
     Index("ix_mailbox_quarantine_box", "box"),
 )
-"""Entries that were refused, as they came, with the code of sealed-mailbox 17."""
+"""Entries that were refused, as they came (a rekey's capsule closed), with the code of sealed-mailbox 17."""
 
 MAILBOX_CARD = Table(
     "mailbox_card",

@@ -75,5 +75,6 @@ def get_quarantined(tx: Tx, tenant: str, entry_id: str) -> QuarantinedEntry:
 
 
 def forget_entries(tx: Tx, tenant: str, box_id: str) -> int:
-    """Forget what was seen of a closed box; return how many entries."""
+    """Forget what was seen of a closed box and what of it was refused; return how many entries were seen."""
+    tx.run("DELETE FROM mailbox_quarantine WHERE box = ? AND tenant = ?", [box_id, tenant])
     return tx.run("DELETE FROM mailbox_seen WHERE box = ? AND tenant = ?", [box_id, tenant])

@@ -12,6 +12,7 @@ from relay.core.lifecycle import State
 from relay.core.wire.sealed import make_id
 from relay.link.errors import LinkDownError
 from relay.mailbox.boxes import close_box, recall_message
+from relay.mailbox.incoming_values import RekeyEntry, Result
 from relay.spool.operations import release
 from relay.store.repositories.mailbox_boxes import get_box
 from tests.contract.link.world import ACTOR, TENANT, Linked
@@ -130,3 +131,19 @@ def test_hints_without_end_hold_up_nothing(linked: Linked) -> None:
     linked.call = invent  # type: ignore[method-assign]
     assert linked.keeper.run_once() == "ok"
     assert 0 < asked < 200
+
+
+def test_a_refused_rekey_is_kept_closed_and_goes_with_its_box(linked: Linked) -> None:
+    """Who steals the inside's database guesses no password, neither of a capsule that was refused."""
+    reader = linked.open_mailbox()
+    capsule, _sig = reader.browser.choose_password("winterregen72", linked.clock.now_ms())
+    forged = RekeyEntry(reader.box, 9, make_id(), 3, capsule, bytes(64))
+    assert linked.incoming.take(forged, lambda _i, _n: b"") is Result.REFUSED
+    with linked.inside.db.reading() as tx:
+        ((data,),) = tx.fetch_all("SELECT data FROM mailbox_quarantine")
+    assert capsule[:40] not in bytes(data)
+    assert b'"av"' not in bytes(data)
+    assert len(bytes(data)) > len(capsule)
+    with linked.inside.db.transaction() as tx:
+        close_box(tx, get_box(tx, TENANT, reader.box, lock=True), ACTOR)
+    assert linked.quarantined() == []
