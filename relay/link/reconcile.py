@@ -48,6 +48,8 @@ class _Walk:
     """Where a comparison stands."""
 
     after: str = ""
+    asked_at: int = 0
+    """When the page was asked for: what was pushed since need not be on it."""
     queued: int = 0
     strangers: int = 0
     is_over: bool = False
@@ -84,6 +86,8 @@ class Reconciler:
     def _go_on(self, link: PortalLink, walk: _Walk) -> bool:
         """Walk on to the end; return whether all that must be done before it opens is done."""
         while not walk.is_over:
+            with self._database.reading() as tx:
+                walk.asked_at = tx.now_ms()
             page = link.get_inventory(walk.after, _PAGE)
             self._compare_page(link, walk, page)
         if self._is_pending():
@@ -243,12 +247,14 @@ class Reconciler:
     def _queue(
         self, tx: Tx, walk: _Walk, kind: str, box: str, ref: str, *, detail: dict[str, object] | None = None
     ) -> None:
-        """Queue a push unless the same already waits."""
+        """Queue a push unless the same already waits. What was given while the page was read is given again, which
+        is the same there, but is no sign of a restore."""
         waiting = pushes.waiting_pushes(tx, self._tenant, box_id=box)
         if any((one.kind, one.ref) == (kind, ref) for one in waiting):
             return
+        is_new = pushes.is_done_since(tx, self._tenant, kind, box=box, ref=ref, since_ms=walk.asked_at)
         pushes.add_push(tx, self._tenant, kind, box=box, ref=ref, detail=detail)
-        walk.queued += 1
+        walk.queued += not is_new
 
 
 def _no_chunks(i: int, n: int) -> bytes:

@@ -193,6 +193,15 @@ def is_waiting(tx: Tx, tenant: str, kinds: Sequence[str]) -> bool:
     return tx.fetch_one(sql, [tenant, *kinds]) is not None
 
 
+def is_done_since(tx: Tx, tenant: str, kind: str, *, box: str, ref: str, since_ms: int) -> bool:
+    """Tell whether the same was pushed at that time or later."""
+    sql = (
+        "SELECT 1 FROM portal_push WHERE box = ? AND ref = ? AND kind = ? AND tenant = ? AND state = 'done'"
+        " AND done_at >= ? LIMIT 1"
+    )
+    return tx.fetch_one(sql, [box, ref, kind, tenant, since_ms]) is not None
+
+
 def forget_pushes(tx: Tx, tenant: str, before_ms: int) -> int:
     """Delete rows that ended before a time; return how many."""
     return tx.run(
