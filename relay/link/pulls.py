@@ -7,6 +7,7 @@ What was taken and not acknowledged comes again and is seen to be a duplicate. O
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from relay.mailbox.incoming_values import Entry, Result
 _log = Log("link")
 WAIT_SECONDS = 25
 LIMIT = 50
+_AT_LEAST = 0.2
+"""Seconds from one poll to the next that a portal without entries may not cut short."""
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
 _BREAKS_A_PAGE = 3
@@ -64,8 +67,11 @@ class Puller:
     def run(self, stop: threading.Event) -> None:
         """Pull until the event is set; `close` ends a poll that waits."""
         while not stop.is_set():
+            began = time.monotonic()
             try:
-                self.pull_once(WAIT_SECONDS)
+                if not self.pull_once(WAIT_SECONDS) and time.monotonic() - began < _AT_LEAST:
+                    # It does not wait as it should: it is asked no more often for that.
+                    stop.wait(_AT_LEAST)
             except LinkDownError as error:
                 if stop.is_set():
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -147,3 +148,23 @@ def test_a_refused_rekey_is_kept_closed_and_goes_with_its_box(linked: Linked) ->
     with linked.inside.db.transaction() as tx:
         close_box(tx, get_box(tx, TENANT, reader.box, lock=True), ACTOR)
     assert linked.quarantined() == []
+
+
+def test_a_portal_that_answers_at_once_with_nothing_is_not_asked_without_a_pause(linked: Linked) -> None:
+    class Stop(threading.Event):
+        pauses = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.pauses += 1
+            return self.is_set()
+
+    stop = Stop()
+
+    def count(_method: str, path: str) -> None:
+        if path.startswith("outbox") and sum(called.startswith("outbox") for _m, called in linked.calls) >= 5:
+            stop.set()
+
+    linked.calls.clear()
+    linked.before_call = count
+    linked.puller.run(stop)
+    assert stop.pauses >= 4
