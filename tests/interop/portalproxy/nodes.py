@@ -37,6 +37,13 @@ def documented(kind: str) -> str:
     return str(found[0])
 
 
+def documented_block(begin: str) -> str:
+    """Return the guide's indented lines from one that begins so, to the empty line behind them."""
+    found = re.search(rf"^    {re.escape(begin)}.*?\n(?=\n)", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert found is not None, begin
+    return found[0]
+
+
 def need(program: str) -> str:
     """Return a program's path, or fail with what to install."""
     found = shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin")

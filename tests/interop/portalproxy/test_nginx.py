@@ -27,7 +27,18 @@ from tests.contract.portal.site import Box, item
 from tests.contract.store.databases import PostgresServer
 from tests.integration.portal.running import RunningPortal, make_certificate, new_box, push_box, with_database
 from tests.interop.browser.driver import open_browser
-from tests.interop.portalproxy.nodes import NAME, READERS, Node, Reader, documented, free_port, move, need, wait_for
+from tests.interop.portalproxy.nodes import (
+    NAME,
+    READERS,
+    Node,
+    Reader,
+    documented,
+    documented_block,
+    free_port,
+    move,
+    need,
+    wait_for,
+)
 
 pytestmark = pytest.mark.postgres
 CHUNK = 1024 * 1024 + 28
@@ -71,6 +82,8 @@ def start_nginx(folder: Path, ports: list[int], secure: int, plain: int) -> subp
         {
             # A browser of this host finds no other name.
             "server_name portal.bank.example;": "server_name portal.bank.example localhost;",
+            # Section 15's, which stands there only where the host may open mail.
+            "    location /static/ {": documented_block("location /simple") + "    location /static/ {",
             "listen 443": f"listen 127.0.0.1:{secure}",
             "listen 80": f"listen 127.0.0.1:{plain}",
             # The second node, as section 11 says.
