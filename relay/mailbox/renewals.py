@@ -87,7 +87,7 @@ def queue_due_expiries(database: Database, tenant: str, actor: Actor, limit: int
 
 def _queue(tx: Tx, box: Box, cause: str, told: str, actor: Actor) -> None:
     detail: dict[str, EventDetail] = {"box": box.id, "cause": cause, "told": told}
-    pushes.add_push(tx, box.tenant, pushes.RENEW, box=box.id, ref=cause, detail={"told": told})
+    pushes.add_push(tx, box.tenant, pushes.RENEW, box=box.id, ref=cause, detail={"told": told, "gen": box.gen})
     tx.append_event(Event("mailbox.renewal-asked", actor, box.tenant, detail=detail))
 
 
@@ -148,10 +148,11 @@ class Renewals:
     def expire(self, tx: Tx, push: pushes.Push) -> Box | None:
         """End a first password for a push `renew` with ref `expire`, after the portal was told and pulled empty.
 
-        None when the reader was just in time, or somebody else did it.
+        None when the reader was just in time, when a resend has put another password in its place, or somebody else
+        did it.
         """
         box = rows.get_box(tx, self._tenant, push.box, lock=True)
-        if box.state != BoxState.FIRST:
+        if box.state != BoxState.FIRST or push.detail.get("gen", box.gen) != box.gen:
             return None
         why = str(push.detail.get("told", "time"))
         after = expire_box(tx, box, self._actor, why)

@@ -265,3 +265,16 @@ def test_password_that_was_never_told_goes_with_its_generation(world: World) -> 
         world.notices.box_closed(tx, held)
     world.link()
     assert [mail for mail in world.mails(MARIA) if "First password" in mail["Subject"]] == []
+
+
+@pytest.mark.parametrize("why", ["time", "tries"])
+def test_an_end_that_waited_behind_a_resend_does_not_end_the_new_password(world: World, why: str) -> None:
+    deliver(world)
+    world.mails(MARIA)
+    with world.db.transaction() as tx:
+        request_renewal(tx, TENANT, world.box().id, RESEND, OPERATOR, told=MARIA)
+        request_expiry(tx, TENANT, world.box().id, LINK, why=why)
+    world.link()
+    assert (world.box().state, world.box().gen) == ("first", 2)
+    told = next(mail for mail in world.mails(MARIA) if "First password" in mail["Subject"])
+    assert texts(world, world.sign_in(password_in(told))) == ["hello"]
