@@ -17,6 +17,7 @@ from portal.context import Portal
 from portal.security.errors import ApiError
 from portal.store.boxes import BoxRow, is_reconciling, lock_box
 from portal.store.chunks import (
+    SEAL_OCTETS,
     ChunkName,
     add_chunk,
     drop_chunks,
@@ -192,6 +193,9 @@ def _append(
     missing = list_missing(connection, box_id, "up", item.id, item.parts)
     if missing:
         return ApiError(409, "missing", missing=missing)
+    most = portal.settings.limits.message + SEAL_OCTETS * sum(count for _, count in item.parts)
+    if measure(connection, box_id, "up", item.id, item.parts) > most:
+        return ApiError(413, "size")
     now = portal.clock.now_ms()
     hour = now // HOUR
     count = connection.execute(

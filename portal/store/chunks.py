@@ -16,7 +16,9 @@ from portal.store.boxes import change_used
 from portal.store.models import chunk
 from portal.store.outbox import Parts
 
-CHUNK_LIMIT = 1024 * 1024 + 28
+SEAL_OCTETS = 28
+"""Nonce and tag of each chunk."""
+CHUNK_LIMIT = 1024 * 1024 + SEAL_OCTETS
 MAX_PARTS = 100
 MAX_CHUNKS = 2048
 """Of one part: 2 GB, the hard limit of a message (sealed-mailbox 17)."""
@@ -105,11 +107,13 @@ def list_missing(connection: Connection, box: str, side: Side, id_: str, parts: 
     return missing[:1000]
 
 
-def measure(connection: Connection, box: str, side: Side, id_: str) -> int:
-    """Return the octets of all chunks of an id."""
+def measure(connection: Connection, box: str, side: Side, id_: str, parts: Parts | None = None) -> int:
+    """Return the octets of all chunks of an id; with `parts` of these parts alone."""
     query = select(func.coalesce(func.sum(chunk.c.size), 0)).where(
         chunk.c.box == box, chunk.c.side == side, chunk.c.id == id_
     )
+    if parts is not None:
+        query = query.where(chunk.c.i.in_([i for i, _ in parts]))
     return int(connection.execute(query).scalar_one())
 
 

@@ -151,6 +151,23 @@ class TestDrafts:
         assert (full.status_code, full.get_json()["error"]) == (507, "quota")
         assert browser.call("PUT", f"/api/drafts/{id_}/10000/0", b"x").status_code == 404
 
+    def test_a_message_larger_than_the_limit_is_not_sent(self, small_site: Site) -> None:
+        """Room for a part that began anew is none for a larger message."""
+        limits = replace(small_site.settings.limits, message=MIB)
+        small_site.settings = replace(small_site.settings, limits=limits)
+        node = small_site.node()
+        box = small_site.make_box()
+        browser = node.browser()
+        assert browser.login(box).status_code == 200
+        id_ = new_id()
+        assert browser.call("PUT", f"/api/drafts/{id_}/0/0", bytes(MIB + 28)).status_code == 201
+        assert browser.call("PUT", f"/api/drafts/{id_}/1/0", bytes(100)).status_code == 201
+        both = [{"i": 0, "chunks": 1}, {"i": 1, "chunks": 1}]
+        refused = browser.send(box, id=id_, parts=both)
+        assert (refused.status_code, refused.get_json()["error"]) == (413, "size")
+        # The one alone fits.
+        assert browser.send(box, id=id_, parts=both[:1]).status_code == 201
+
 
 class TestSending:
     def test_an_item_goes_into_the_outbox_and_into_sent(self, site: Site) -> None:

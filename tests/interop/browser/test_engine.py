@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -538,6 +539,20 @@ def test_an_empty_reply_and_too_many_files_are_refused(world: World, engine: Eng
     assert engine.refused("send").code == "empty"
     assert engine.refused("attach", {"name": "big", "size": 50 * MIB + 1, "factor": 0}).code == "too-large"
     assert engine("composer")["attachments"] == []
+
+
+def test_the_text_counts_into_the_size_of_a_reply(world: World, engine: Engine) -> None:
+    settings = world.node.portal.settings
+    world.node.portal.settings = replace(settings, limits=replace(settings.limits, message=MIB))
+    account = opened(world, engine)
+    message = world.push(account)
+    engine("refresh")
+    engine("compose", {"re": message, "subject": "Re: Your contract"})
+    engine("edit", {"text": "0123456789"})
+    engine("attach", {"name": "a.bin", "size": MIB - 9})
+    assert engine.refused("send").code == "too-large"
+    engine("edit", {"text": "012345678"})
+    assert engine("send")["state"] == "sent"
 
 
 def test_a_draft_is_kept_sealed_and_opened_after_a_reload(world: World, engine: Engine) -> None:

@@ -125,13 +125,16 @@ export class Composer extends EventTarget {
   }
 
   /**
-   * @returns {Promise<{id: string}>} Rejects InputError empty, RefusedError cards-behind|somebody-else|unfinished, ApiError generation
+   * @returns {Promise<{id: string}>} Rejects InputError empty|too-large, RefusedError cards-behind|somebody-else|unfinished, ApiError generation
    * (sign in again; the draft stays), OfflineError (the same call may be made again)
    */
   async send() {
     this.#maySeal();
     if (!this.text.trim() && !this.attachments.length) throw new InputError("empty");
     if (this.attachments.some(({ state }) => state !== "done")) throw new RefusedError("unfinished");
+    // The text counts too: what is larger would be refused behind the portal, when it is too late to leave a file out.
+    const size = this.attachments.reduce((sum, one) => sum + one.size, toUtf8(this.text).length);
+    if (size > this.#session.limits.message) throw new InputError("too-large");
     this.#setState("sending");
     try {
       await this.#sendWhole();

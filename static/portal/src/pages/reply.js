@@ -162,6 +162,11 @@ function explainSend(error) {
   const code = error?.code ?? "";
   if (code === "cards-behind") return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [t("send.cards")] });
   if (code === "empty") return void checkFields([["text", t("text.empty")]]);
+  if (code === "too-large") {
+    // The files alone would fit; with the text they do not.
+    const told = t("file.too-large", { name: uploads.names().join(", ") || t("file"), limit: words.size((ticket.limits ?? page.limits).message) });
+    return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [told] });
+  }
   if (code === "signed-out") {
     showSection("unlock", t("title", { name: person() }));
     showNote(problem, { kind: "warn", head: t("away"), lines: [t("away.do")] });
