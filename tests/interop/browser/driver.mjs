@@ -191,6 +191,7 @@ const METHODS = {
   },
   viewport: async ({ page, width, height }) => void (await entry(page).page.setViewport({ width, height })),
   media: async ({ page, features }) => void (await entry(page).page.emulateMediaFeatures(features)),
+  javascript: async ({ page, enabled }) => void (await entry(page).page.setJavaScriptEnabled(enabled)),
   offline: async ({ page, offline }) => void (await entry(page).page.setOfflineMode(offline)),
   screenshot: async ({ page, path, full = true }) => void (await entry(page).page.screenshot({ path, fullPage: full })),
   problems: async ({ page }) => entry(page).problems.splice(0),

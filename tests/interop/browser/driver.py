@@ -259,6 +259,10 @@ class Page:
         """Cut or restore the network (Chromium)."""
         self._ask("offline", offline=offline)
 
+    def set_javascript(self, *, enabled: bool) -> None:
+        """Let the page's own scripts run, or none of them, from the next address on; a test still looks at the page."""
+        self._ask("javascript", enabled=enabled)
+
     def screenshot(self, path: Path, *, full: bool = True) -> None:
         """Write a PNG."""
         self._ask("screenshot", path=str(path), full=full)
