@@ -18,6 +18,8 @@ from tests.contract.portal.site import Browser, Site, hash_of, item
 
 MIB = 1024 * 1024
 
+SOME_ID = "ENJHhdjed6rBfPOxg9HE-w"
+
 
 class TestReading:
     def test_the_list_is_newest_first_and_paged(self, site: Site) -> None:
@@ -64,7 +66,7 @@ class TestReading:
         assert sweep_expired(site.first.portal) == 1
         assert browser.get("/api/session").get_json()["quota"]["used"] == 0
 
-    @pytest.mark.parametrize("path", ["messages", "sent", "drafts", f"drafts/{new_id()}", f"blobs/{new_id()}/0/0"])
+    @pytest.mark.parametrize("path", ["messages", "sent", "drafts", f"drafts/{SOME_ID}", f"blobs/{SOME_ID}/0/0"])
     def test_without_a_session_there_is_nothing(self, small_site: Site, path: str) -> None:
         answer = small_site.first.browser().get(f"/api/{path}")
         assert (answer.status_code, answer.get_json()["error"]) == (401, "signed-out")
