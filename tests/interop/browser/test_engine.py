@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from portal.store.models import outbox
+from portal.store.models import chunk, outbox
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import Account, Item, OlderSeed, Person, login_id, make_id, open_escrow, read_capsule
 from tests.interop.browser.engines import Engine, start_engine
@@ -630,6 +630,32 @@ def test_two_tabs_with_one_draft_do_not_lose_a_text(world: World, engine: Engine
     assert other.refused("save").code == "changed"
     assert other("keepMine")["state"] == "saved"
     assert engine("listDrafts")[0]["text"] == "five"
+
+
+def test_two_tabs_with_one_draft_never_share_a_part_number(world: World, engine: Engine, start: Start) -> None:
+    """Octets of two files under one number and one key would open as one file of both."""
+    account = opened(world, engine)
+    message = world.push(account)
+    engine("refresh")
+    draft = engine("compose", {"re": message})["id"]
+    engine("edit", {"text": "one"})
+    engine("save")
+    other = start()
+    other("signIn", {"loginName": NAME, "password": OWN})
+    other("open")
+    other("openDraft", draft)
+    engine("attach", {"name": "a.bin", "size": MIB + 1})
+    other("edit", {"text": "two"})
+    assert other.refused("save").code == "changed"
+    assert other("keepMine")["state"] == "saved"
+    shown = other("attach", {"name": "b.bin", "size": MIB + 1, "factor": 7})
+    assert [(one["i"], one["state"]) for one in shown["attachments"]] == [(1, "done")]
+    # And none is taken before the reader has said which text counts.
+    engine("edit", {"text": "three"})
+    assert engine.refused("save").code == "changed"
+    assert engine.refused("attach", {"name": "c.bin", "size": 5, "factor": 3}).code == "changed"
+    with world.node.portal.store.main.read() as connection:
+        assert set(connection.execute(select(chunk.c.i).where(chunk.c.side == "up")).scalars()) == {0, 1}
 
 
 def test_a_reply_whose_answer_was_lost_is_sent_once(world: World, engine: Engine) -> None:

@@ -82,7 +82,11 @@ export class Composer extends EventTarget {
 
   /** After "conflict": this text replaces the other. */
   async keepMine() {
-    this.#rev = (await this.#context.api.getDraft(this.id)).rev;
+    const row = await this.#context.api.getDraft(this.id);
+    const taken = row.sealed ? (await openDraftFields(this.#session.keys, this.id, row.sealed)).next : 0;
+    this.#rev = row.rev;
+    // Numbers that the other text took are not free again.
+    this.#next = Math.max(this.#next, taken, ...row.parts.map(({ i }) => i + 1));
     this.#setState("dirty");
     await this.save();
   }
@@ -208,7 +212,8 @@ export class Composer extends EventTarget {
   }
 
   async #saveOnce() {
-    if (this.state === "sent" || this.state === "conflict") return;
+    if (this.state === "sent") return;
+    if (this.state === "conflict") throw new ApiError(409, { error: "changed" });
     const before = this.#changes;
     const wasSending = this.state === "sending";
     if (!wasSending) this.#setState("saving");
