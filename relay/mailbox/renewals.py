@@ -54,7 +54,8 @@ def request_renewal(tx: Tx, tenant: str, box_id: str, cause: str, actor: Actor, 
     if told not in senders_of_box(tx, tenant, box_id, is_kept=False):
         raise RenewalRefusedError("Only somebody who has written to this partner can be told the password.")
     before = tx.now_ms() - ONCE_MS
-    asked = [one for one in pushes.waiting_pushes(tx, tenant, box_id=box_id) if one.kind == pushes.RENEW]
+    waiting = pushes.waiting_pushes(tx, tenant, box_id=box_id)
+    asked = [one for one in waiting if one.kind == pushes.RENEW and one.ref != EXPIRE]
     made = [one for one in generations_of(tx, tenant, box_id) if one.cause in (RESEND, RESET) and one.made_at > before]
     if asked or made:
         raise RenewalRefusedError("A new password was made for this mailbox less than a day ago.")

@@ -278,3 +278,15 @@ def test_an_end_that_waited_behind_a_resend_does_not_end_the_new_password(world:
     assert (world.box().state, world.box().gen) == ("first", 2)
     told = next(mail for mail in world.mails(MARIA) if "First password" in mail["Subject"])
     assert texts(world, world.sign_in(password_in(told))) == ["hello"]
+
+
+def test_resend_is_made_though_the_end_of_the_password_before_it_still_waits(world: World) -> None:
+    deliver(world)
+    world.mails(MARIA)
+    with world.db.transaction() as tx:
+        request_expiry(tx, TENANT, world.box().id, LINK, why="time")
+        request_renewal(tx, TENANT, world.box().id, RESEND, OPERATOR, told=MARIA)
+    world.link()
+    assert (world.box().state, world.box().gen) == ("first", 2)
+    told = next(mail for mail in world.mails(MARIA) if "First password" in mail["Subject"])
+    assert texts(world, world.sign_in(password_in(told))) == ["hello"]
