@@ -152,9 +152,17 @@ class Reconciler:
 
     def _compare_cards(self, walk: _Walk, held: Iterable[int]) -> None:
         with self._database.transaction() as tx:
-            for card in list_cards(tx, self._tenant):
+            cards = list_cards(tx, self._tenant)
+            # Where it names one that we do not know, ours is the older database, and its signatures may be older too.
+            is_ours_older = bool(set(held) - {card.serial for card in cards})
+            for card in cards:
                 if card.serial not in held:
                     self._queue(tx, walk, pushes.CARD, "", str(card.serial))
+                elif not is_ours_older:
+                    # An older portal lacks the signatures of a newer root, and says nothing of it.
+                    queued = walk.queued
+                    self._queue(tx, walk, pushes.CARD, "", str(card.serial))
+                    walk.queued = queued
 
     def _compare_tokens(self, walk: _Walk, held: frozenset[str]) -> None:
         after = ""

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from portal.store.models import card
 from relay.core.lifecycle import State
 from relay.core.wire.sealed import make_id
 from relay.link.errors import LinkDownError
@@ -168,3 +170,20 @@ def test_a_portal_that_answers_at_once_with_nothing_is_not_asked_without_a_pause
     linked.before_call = count
     linked.puller.run(stop)
     assert stop.pauses >= 4
+
+
+def test_a_restored_portal_gets_the_signatures_of_a_newer_root(linked: Linked) -> None:
+    """A mailbox that pins the new root would open no card of before without them (sealed-mailbox 6)."""
+    linked.open_mailbox()
+    linked.keeper.run_once()
+    (good,) = linked.site.first.browser().get("/api/cards").get_json()["cards"]
+    with linked.site.first.portal.store.main.write() as connection:
+        connection.execute(update(card).values(sigs="[]"))
+    with linked.inside.db.transaction() as tx:
+        tx.run("UPDATE portal_mark SET n = n + 5")
+    alerts = linked.alerts()
+    linked.start()
+    linked.keeper.run_once()
+    linked.go()
+    assert linked.site.first.browser().get("/api/cards").get_json()["cards"] == [good]
+    assert linked.alerts() == alerts
