@@ -7,7 +7,6 @@ that the host is to be away: its listeners are killed and nobody starts them.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import time
@@ -97,15 +96,6 @@ class DmzHost:
                         break
                 assert time.monotonic() < deadline, self.gateway.log()
                 time.sleep(0.1)
-
-    def back_up(self, to: Path) -> None:
-        """Copy all that lies on the host; while it is away."""
-        shutil.copytree(self.folder, to)
-
-    def restore(self, copy: Path) -> None:
-        """Put a copy in the place of all that lies on the host; while it is away."""
-        shutil.rmtree(self.folder)
-        shutil.copytree(copy, self.folder)
 
 
 def inside_pids(gateway: Gateway, *names: str) -> list[int]:
