@@ -35,7 +35,7 @@ PAGE = 100
 BODY_LIMIT = 8 * 1024 * 1024
 """Octets of a body, and of all pictures in it, that a page shows; more is there as a file."""
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_CID = re.compile(rb"cid:([^\"'\s<>)]{1,200})", re.IGNORECASE)
+_CID = re.compile(rb"(?<=src=[\"'])cid:([^\"'\s<>]{1,200})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,14 @@ from relay.core.wire.sealed import (
 
 MODE = "server"
 FIELD_LIMIT = 1024 * 1024
-"""Octets of the answer's text, and of every other field."""
+"""Octets of the answer's text and of all other fields together."""
 SPARE = 2 * 1024 * 1024
 """Octets that a form may have beside its files."""
 _PIECE = 64 * 1024
+_WAITING = 4 * _PIECE
+"""Octets that may wait for a boundary or the end of a part's head."""
+_LINES = 16
+"""Octets of line ends and dashes around a boundary, and more."""
 _NAME_LIMIT = 200
 
 
@@ -119,13 +123,18 @@ class Answer:
 
     def read(self, stream: IO[bytes], boundary: bytes, check_token: Callable[[str], None]) -> None:
         """Read the form. `check_token` gets the first field. Raises ApiError 400, 413, 507, and what it raises."""
-        decoder = MultipartDecoder(boundary, max_parts=MAX_PARTS + 10)
+        decoder = MultipartDecoder(boundary, _WAITING, max_parts=MAX_PARTS + 10)
         reader = _FormReader(self, check_token)
         try:
             is_over = False
             while not is_over:
                 decoder.receive_data(stream.read(_PIECE) or None)
-                while not is_over and not isinstance(event := decoder.next_event(), NeedData):
+                # With less, the decoder takes half of a line's end for a file's first octet.
+                least = 0 if decoder.complete else len(boundary) + _LINES
+                while not is_over and len(decoder.buffer) >= least:
+                    event = decoder.next_event()
+                    if isinstance(event, NeedData):
+                        break
                     reader.take(event)
                     is_over = isinstance(event, Epilogue)
         except RequestEntityTooLarge as error:
@@ -173,6 +182,7 @@ class _FormReader:
         self._is_checked = False
         self._name = ""
         self._value = bytearray()
+        self._octets = 0
         self._writer: _PartWriter | None = None
         self._is_file = False
 
@@ -202,7 +212,8 @@ class _FormReader:
                     files[-1] = replace(files[-1], size=self._writer.finish())
             return
         self._value += event.data
-        if len(self._value) > FIELD_LIMIT:
+        self._octets += len(event.data)
+        if self._octets > FIELD_LIMIT:
             raise ApiError(413, "size")
         if not event.more_data:
             self._take_field(self._value.decode("utf-8", "replace"))

@@ -22,7 +22,7 @@ from portal.simple.stretching import Stretcher
 from portal.store import sessions
 from portal.store.boxes import OPEN_STATES, BoxRow, load_box, lock_box, open_capsule_row
 from portal.store.models import SPENT, box, card, visit
-from portal.store.reports import add_report
+from portal.store.reports import add_opening
 from relay.core.wire.errors import EncodingError
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import (
@@ -140,7 +140,7 @@ def _keep(portal: Portal, session: sessions.NewSession, gen: int, kept: bytes, s
         if is_current:
             if since is None:
                 sessions.end_other_sessions(connection, box_id, session.row.id)
-                add_report(connection, "simple", box_id, is_known=True, count=1, now=now)
+                add_opening(connection, box_id, now)
             _mark_spent(connection, box_id)
             values = {"session": session.row.id, "box": box_id, "gen": gen, "row_key": name, "sealed": sealed}
             connection.execute(insert(visit), {**values, "opened": now if since is None else since})

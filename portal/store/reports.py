@@ -13,11 +13,15 @@ _ADD = text(
     "INSERT INTO report (kind, subject, slot, known, count, time) VALUES (:kind, :subject, 0, :known, :count, :now) "
     "ON CONFLICT (kind, subject, slot) DO UPDATE SET count = excluded.count, time = excluded.time"
 )
+_ADD_TO = text(
+    "INSERT INTO report (kind, subject, slot, known, count, time) VALUES (:kind, :subject, 0, :known, :count, :now) "
+    "ON CONFLICT (kind, subject, slot) DO UPDATE SET count = report.count + excluded.count, time = excluded.time"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One hint. `count` is the number of wrong tries in all for `wrong`."""
+    """One hint. `count`: for `wrong` the wrong tries in all, for `simple` the openings since the last hint."""
 
     seq: int
     kind: str
@@ -29,6 +33,11 @@ class Report:
 def add_report(connection: Connection, kind: str, subject: str, *, is_known: bool, count: int, now: int) -> None:
     """Add a hint or renew the one that was not handed out yet."""
     connection.execute(_ADD, {"kind": kind, "subject": subject, "known": int(is_known), "count": count, "now": now})
+
+
+def add_opening(connection: Connection, box: str, now: int) -> None:
+    """Add an opening in server mode; each counts."""
+    connection.execute(_ADD_TO, {"kind": "simple", "subject": box, "known": 1, "count": 1, "now": now})
 
 
 def take_reports(connection: Connection, limit: int) -> list[Report]:

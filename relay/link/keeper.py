@@ -263,7 +263,9 @@ class Keeper:
         is_new = note_entry(tx, self._tenant, box.id, seen, kind="report", result="taken")
         if not is_new or box.kind == REPLY or box.state == BoxState.CLOSED:
             return
-        tx.append_event(Event("mailbox.server-mode", self._actor, self._tenant, detail={"box": box.id}))
+        tx.append_event(
+            Event("mailbox.server-mode", self._actor, self._tenant, detail={"box": box.id, "times": report.count})
+        )
         now = tx.now_ms()
         day = to_datetime(now).date().isoformat()
         for number in range(_TOLD_OPENINGS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.policy
 import re
 import subprocess
@@ -18,6 +19,7 @@ from sqlalchemy import text
 
 from portal.app import build_pages, make_app
 from portal.simple.forms import make_token
+from portal.store.reports import add_opening
 from portal.store.sweep import sweep
 from relay.core.clock import DAY, MINUTE
 from relay.core.wire.pae import decode_b64
@@ -33,6 +35,9 @@ __all__ = ["cheap_passwords", "clock", "database_url", "db"]
 OWN = "a walk along the river"
 CONTRACT = bytes(range(256)) * 8192
 """Two chunks."""
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.fixture
@@ -115,6 +120,9 @@ def send(linked: Linked, html: str = "") -> None:
     mail.set_content("Dear Anna,\n\nplease sign.\n")
     if html:
         mail.add_alternative(html, subtype="html")
+    if "cid:" in html:
+        related: Any = mail.get_payload(1)
+        related.add_related(PIXEL, "image", "png", cid="<logo@bank.example>", disposition="inline")
     mail.add_attachment(CONTRACT, maintype="application", subtype="pdf", filename="Vertrag ä.pdf")
     linked.inside.send_raw(mail, MARIA, ANNA)
     linked.inside.work()
@@ -224,6 +232,36 @@ def test_each_visit_is_told_to_the_reader_and_written_down(opted: Linked) -> Non
     with opted.inside.db.reading() as tx:
         rows = tx.fetch_all("SELECT detail FROM event WHERE kind = 'mailbox.server-mode'")
     assert len(rows) == 2
+
+
+def test_openings_between_two_looks_are_all_counted(opted: Linked) -> None:
+    plain = open_first(opted)
+    for _ in range(2):
+        assert plain.sign_in(OWN).status_code == 303
+    opted.clock.advance(MINUTE)
+    opted.keeper.run_once()
+    with opted.inside.db.reading() as tx:
+        ((detail,),) = tx.fetch_all("SELECT detail FROM event WHERE kind = 'mailbox.server-mode'")
+    assert '"times":3' in str(detail).replace(" ", "").replace("'", '"')
+
+
+def test_a_portal_that_invents_openings_wins_few_mails(opted: Linked) -> None:
+    opted.open_mailbox()
+    box = opted.inside.box().id
+    for number in range(40):
+        with opted.site.first.portal.store.main.write() as connection:
+            add_opening(connection, box, number * 60_000)
+        opted.clock.advance(MINUTE)
+        opted.keeper.run_once()
+    assert len([mail for mail in opted.inside.mails(ANNA) if "erver" in str(mail["Subject"])]) == 24
+
+
+def test_pictures_of_the_mail_stand_in_its_sandbox(opted: Linked) -> None:
+    plain = open_first(opted, '<p>Our <img src="cid:logo@bank.example" alt="logo"> and cid:p0 itself</p>')
+    path = open_only_message(plain)
+    body = plain.client.get(f"{path}/body", base_url=URL).data
+    assert b'src="data:image/png;base64,iVBOR' in body
+    assert b"and cid:p0 itself" in body
 
 
 def test_the_seed_is_nowhere_in_the_clear(opted: Linked) -> None:
