@@ -14,6 +14,7 @@ import { makeWords } from "./words.js";
 import { showWriter } from "./write.js";
 
 const REFRESH = 60000;
+const SOON = 5000;
 const UNDO = 12000;
 const page = JSON.parse(document.getElementById("page").textContent);
 const find = (id) => document.getElementById(id);
@@ -67,10 +68,12 @@ class App {
     find("wait").hidden = true;
     await this.show();
     clearInterval(this.ticking);
+    this.asked = performance.now();
     // Only while somebody is here: asking for mail must not keep a visit alive that nobody makes.
     this.ticking = setInterval(() => {
-      if (document.visibilityState === "visible" && this.idle.sinceActive() < 2 * REFRESH) this.refresh();
-    }, REFRESH);
+      const due = performance.now() - this.asked >= (this.isWaiting() ? 0 : REFRESH - SOON / 2);
+      if (due && document.visibilityState === "visible" && this.idle.sinceActive() < 2 * REFRESH) this.refresh();
+    }, SOON);
   }
 
   // --- drawing
@@ -141,7 +144,13 @@ class App {
 
   // --- data
 
+  /** Tells whether the organisation's answer, seconds away as a rule, is what the reader looks out for. */
+  isWaiting() {
+    return this.mailbox.account === "not-yet" || this.sent.some((item) => item.state === "handed-over");
+  }
+
   async refresh() {
+    this.asked = performance.now();
     try {
       await this.mailbox.refresh();
       if (this.sent.some((item) => item.state === "handed-over")) await this.refreshSent();
