@@ -201,6 +201,7 @@ PORTAL_PUSH = Table(
     time_column("created_at"),
     time_column("done_at", nullable=True),
     Index("ix_portal_push_waiting", "box", "seq", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("ix_portal_push_order", "tenant", "seq", sqlite_where=_WAITING, postgresql_where=_WAITING),
     Index("ix_portal_push_box_ref", "box", "ref"),
 )
 """What the portal has to be told, in the order of `seq` within a box. `kind`: box, message, delete, end, card, token,
