@@ -35,6 +35,12 @@ BODY_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
+# On white, as its author saw it; a link opens nothing here instead of taking the frame's place.
+_BODY_LOOK = (
+    b'<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light"><base target="_blank"><style>'
+    b":root{background:#fff;color:#15212b}body{margin:0;padding:12px;font:16px/1.55 system-ui,sans-serif;"
+    b"overflow-wrap:anywhere}img{max-width:100%}</style>"
+)
 _FILE_POLICY = "sandbox; default-src 'none'"
 _SUBJECT_LIMIT = 500
 _LOG = Log("portal.simple")
@@ -97,7 +103,9 @@ class SimplePages:
 def show_time(milliseconds: int, language: str) -> str:
     """Return a time in this host's zone, with the zone's name."""
     moment = datetime.fromtimestamp(milliseconds / 1000).astimezone()
-    return f"{format_datetime(moment, 'short', locale=language)} {moment.tzname()}"
+    # Day before month in English as well: the readers are in Europe.
+    locale = "en_GB" if language == "en" else language
+    return f"{format_datetime(moment, 'short', locale=locale)} {moment.tzname()}"
 
 
 def go(path: str) -> WerkzeugResponse:
@@ -325,7 +333,8 @@ def _add_parts(routes: Blueprint, pages: SimplePages) -> None:
         if body is None or body.role != "html":
             raise ApiError(404, "unknown")
         with _verified(message):
-            response = Response(reading.read_html(portal, visit.box, message, body), mimetype="text/html")
+            html = reading.read_html(portal, visit.box, message, body)
+        response = Response(_BODY_LOOK + html, mimetype="text/html")
         response.headers["Content-Security-Policy"] = BODY_POLICY
         response.headers["X-Frame-Options"] = "SAMEORIGIN"
         return response
