@@ -18,7 +18,7 @@ from portal.store.models import DUMMY_BOX, registration
 from portal.store.outbox import OUTBOX, Entry, append_entry, find_entry
 from relay.core.ids import is_id
 
-SEALED_LIMIT = 150 * 1024
+SEALED_LIMIT = 150 * 1000
 JOIN_LIMIT = SEALED_LIMIT * 4 // 3 + 4 * 1024
 
 

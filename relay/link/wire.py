@@ -20,7 +20,7 @@ from relay.mailbox.incoming_values import BrokenEntry, Entry, ItemEntry, JoinEnt
 MAX_SEALED = 64 * 1024 + 256
 """Octets of a sealed item: 64 KiB, signature and HPKE's own."""
 MAX_CAPSULE = 128 * 1024
-MAX_JOIN = 150 * 1024
+MAX_JOIN = 150 * 1000
 MAX_PARTS = 100
 MAX_CHUNKS = 2048
 MAX_INTEGER = 2**53 - 1

@@ -274,6 +274,7 @@ class Incoming:
         )
         if prepared.is_infected:
             self._desk.alert(tx, "an answer from the portal is held: the scanner found something", prepared.message_id)
+            self._tidings.answer_held(tx, box, message, prepared.message_id)
 
     # --- registrations ------------------------------------------------------------------------------------------------
 

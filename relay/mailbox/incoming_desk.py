@@ -40,6 +40,10 @@ class Tidings(Protocol):
         """The reader closed the box; `box` as it was."""
         ...
 
+    def answer_held(self, tx: Tx, box: Box, message: BoxMessage, held_id: str) -> None:
+        """The scanner found something in an answer to `message`; it waits for a person under `held_id`."""
+        ...
+
 
 class EndedError(Exception):
     """Nothing is to be done with this entry any more: it was seen before, or its box is closed for ever."""

@@ -169,6 +169,10 @@ class Notices:
             for sender in sorted(messages.senders_of_box(tx, box.tenant, box.id, is_kept=False)):
                 self._tell_sender(tx, "portal-closed", sender, self._partner(tx, box), {})
 
+    def answer_held(self, tx: Tx, box: Box, message: BoxMessage, held_id: str) -> None:
+        """An answer is held because the scanner found something: the one it was meant for hears of it."""
+        self._tell_sender(tx, "portal-held", message.sender, self._partner(tx, box), {"message_id": held_id})
+
     def locked(self, tx: Tx, box: Box, senders: frozenset[str]) -> None:
         """A reply page takes no more passwords: those who sent PDFs with it are told."""
         for sender in sorted(senders):

@@ -195,6 +195,9 @@ def test_a_virus_in_an_answer_is_held_and_told(gateway: Gateway, clamd: Path) ->
     gateway.wait_until(lambda: vera.sent_states() == {bad.id: "refused", good.id: "taken"}, PATIENCE)
     # The reader was told under seal, the operator by e-mail.
     gateway.wait_until(lambda: receipts(vera) == {bad.id: "refused", good.id: "arrived"}, PATIENCE)
+    # So was the one whom the answer was meant for.
+    held = to(gateway.wait(lambda left: to(left, ANNA, f"answer from {partner}"), PATIENCE), ANNA, "answer from")[-1]
+    assert answers(gateway)[0].message_id in text_of(held)
     gateway.set_clock(1000)
     gateway.wait(lambda left: [one for one in to(left, OPERATOR) if FOUND in " ".join(text_of(one).split())], PATIENCE)
 
