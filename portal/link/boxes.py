@@ -96,7 +96,7 @@ def _put(
         if is_spent:
             values["must_change"] = SPENT
         connection.execute(update(box).where(box.c.id == box_id).values(**values))
-        due = held.must_change and not is_spent
+        due = held.must_change and not held.is_spent
         if (held.state, due, held.login_id) != (head.state, head.must_change, head.login_id):
             sessions.end_sessions(connection, box_id)
         throttle.forgive(connection, [counter], is_new_capsule=True)
