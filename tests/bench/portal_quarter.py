@@ -71,12 +71,22 @@ def _find_group(share: float) -> Iterator[tuple[Path, str] | None]:
         try:
             yield folder, how
         finally:
-            for pid in (folder / "cgroup.procs").read_text().split():
-                with suppress(OSError):
-                    (root / "cgroup.procs").write_text(pid)
-            folder.rmdir()
+            _remove(folder, root)
         return
     yield None
+
+
+def _remove(folder: Path, root: Path) -> None:
+    """Empty the group and remove it. A process that ends just now is in it for a moment more."""
+    for _ in range(100):
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with suppress(OSError):
+                (root / "cgroup.procs").write_text(pid)
+        with suppress(OSError):
+            folder.rmdir()
+            return
+        time.sleep(0.1)
+    folder.rmdir()
 
 
 def find_programs(root: int, command: bytes) -> list[int]:
