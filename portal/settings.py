@@ -17,11 +17,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from relay.core.errors import ConfigurationError
 from relay.core.ids import is_id
+from relay.core.toml_table import TomlTable
 
 ENVIRONMENT_VARIABLE = "LETTERLOCK_PORTAL_CONFIG"
 FILE_NAME = "letterlock-portal.toml"
 DEFAULT_PATH = Path("/etc/letterlock") / FILE_NAME
 MIB = 1024 * 1024
+_PROGRAM = "letterlock-portal"
 Decrypt = Literal["browser", "browser-or-server", "server"]
 DECRYPT: tuple[Decrypt, ...] = get_args(Decrypt)
 """Where mail is opened: in the reader's browser, or by this host as well. As shipped the first (sealed-mailbox 13)."""
@@ -100,48 +102,6 @@ class Settings:
         return self.url.startswith("https:")
 
 
-class _Table:
-    """One TOML table read key by key, so that what nobody asked for can be refused."""
-
-    def __init__(self, name: str, raw: object) -> None:
-        if not isinstance(raw, dict):
-            raise ConfigurationError(name, "must be a table", f"Write [{name}] and its keys below it")
-        self._name = name
-        self._raw: dict[str, Any] = dict(raw)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._raw.pop(key, default)
-        if value is None:
-            raise ConfigurationError(
-                f"{self._name}.{key}", "is missing", "Add it; `letterlock-portal init` shows an example"
-            )
-        if not isinstance(value, str):
-            raise ConfigurationError(f"{self._name}.{key}", 'must be a text in "quotes"', "Correct that line")
-        return value
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self._raw.pop(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ConfigurationError(f"{self._name}.{key}", "must be a whole number", "Correct that line")
-        if not low <= value <= high:
-            raise ConfigurationError(f"{self._name}.{key}", f"is {value}", f"Choose a number from {low} to {high}")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(key, self._raw.pop(key, {}))
-
-    def tables(self, key: str) -> tuple[Mapping[str, Any], ...]:
-        value = self._raw.pop(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise ConfigurationError(key, "must be tables", f"Write [[{key}]] and its keys below it")
-        return tuple(value)
-
-    def finish(self) -> None:
-        for key in self._raw:
-            full = f"{self._name}.{key}" if self._name else key
-            raise ConfigurationError(full, "is not a known setting", "Remove it or correct its spelling")
-
-
 def find_settings_file(option: str | None, environment: Mapping[str, str] | None = None) -> Path:
     """Return the file to read: --config, else $LETTERLOCK_PORTAL_CONFIG, else /etc/letterlock."""
     environment = os.environ if environment is None else environment
@@ -172,8 +132,8 @@ def _existing(key: str, path: Path, fix: str) -> Path:
     return path
 
 
-def _read_portal(table: _Table) -> tuple[str, str, Decrypt]:
-    portal_id, url = table.text("id"), table.text("url").rstrip("/")
+def _read_portal(table: TomlTable) -> tuple[str, str, Decrypt]:
+    portal_id, url = table.required_text("id"), table.required_text("url").rstrip("/")
     if not is_id(portal_id):
         raise ConfigurationError("portal.id", "is not an id of 22 characters", "Run `letterlock-portal init` for one")
     if not _PUBLIC_URL.fullmatch(url):
@@ -189,7 +149,7 @@ def _read_portal(table: _Table) -> tuple[str, str, Decrypt]:
     return portal_id, url, decrypt
 
 
-def _read_listen(base: Path, name: str, table: _Table, default: str, processes: int) -> ListenSettings:
+def _read_listen(base: Path, name: str, table: TomlTable, default: str, processes: int) -> ListenSettings:
     found = _LISTEN.fullmatch(table.text("listen", default))
     if found is None or int(found["port"]) > 65535:
         raise ConfigurationError(f"{name}.listen", "is not HOST:PORT", f'Write "{default}"')
@@ -225,10 +185,10 @@ def _read_url(base: Path, key: str, url: str, password_file: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{rest}"))
 
 
-def _read_database(base: Path, table: _Table) -> DatabaseSettings:
+def _read_database(base: Path, table: TomlTable) -> DatabaseSettings:
     url = table.text("url", "sqlite:///state/portal.db")
     default = "sqlite:///state-keys/row-keys.db" if url.startswith("sqlite:") else None
-    keys_url = table.text("keys_url", default)
+    keys_url = table.text("keys_url", default) if default else table.required_text("keys_url")
     found = DatabaseSettings(
         _read_url(base, "database.url", url, table.text("password_file", "")),
         _read_url(base, "database.keys_url", keys_url, table.text("keys_password_file", "")),
@@ -254,7 +214,7 @@ def load_settings(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"is not TOML: {error}", "Correct that line") from error
     base = path.parent
-    top = _Table("", raw)
+    top = TomlTable("", raw, _PROGRAM)
     portal_id, url, decrypt = _read_portal(top.table("portal"))
     paths = top.table("paths")
     state_dir = _absolute(base, paths.text("state", "state"))

@@ -12,14 +12,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from relay.core.errors import ConfigurationError
+from relay.core.toml_table import TomlTable
 
 ENVIRONMENT_VARIABLE = "LETTERLOCK_CONFIG"
 KEY_ROLES = ("worker", "deliver", "scheduler", "link", "operator")
 """Roles that keyd has a socket for; relay.keystore.grants says what each may do."""
 DEFAULT_PATH = Path("/etc/letterlock/letterlock.toml")
+_PROGRAM = "letterlock"
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
@@ -146,51 +147,6 @@ class Settings:
         return self.portal.url if self.portal else None
 
 
-class _Table:
-    """One TOML table read key by key, so that what nobody asked for can be refused."""
-
-    def __init__(self, name: str, raw: object) -> None:
-        if not isinstance(raw, dict):
-            raise ConfigurationError(name, "must be a table", f"Write [{name}] and its keys below it")
-        self._name = name
-        self._raw: dict[str, Any] = dict(raw)
-
-    def _take(self, key: str, kind: type, default: object) -> Any:
-        full = f"{self._name}.{key}" if self._name else key
-        if key not in self._raw:
-            if default is _REQUIRED:
-                raise ConfigurationError(full, "is missing", "Add it, or run `letterlock init` for a complete example")
-            return default
-        value = self._raw.pop(key)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ConfigurationError(full, f"must be {_KIND_WORDS[kind]}", f"Found {type(value).__name__}")
-        return value
-
-    def text(self, key: str, default: object = None) -> Any:
-        return self._take(key, str, default)
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value: int = self._take(key, int, default)
-        if not low <= value <= high:
-            raise ConfigurationError(f"{self._name}.{key}", f"is {value}", f"Choose a number from {low} to {high}")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(f"{self._name}.{key}" if self._name else key, self._raw.pop(key, {}))
-
-    def has(self, key: str) -> bool:
-        return key in self._raw
-
-    def finish(self) -> None:
-        for key in self._raw:
-            full = f"{self._name}.{key}" if self._name else key
-            raise ConfigurationError(full, "is not a known setting", "Remove it or correct its spelling")
-
-
-_REQUIRED = object()
-_KIND_WORDS: Mapping[type, str] = {str: 'a text in "quotes"', int: "a whole number"}
-
-
 def find_settings_file(option: str | None, environment: Mapping[str, str] | None = None) -> Path:
     """Return the file to read: --config, else $LETTERLOCK_CONFIG, else /etc/letterlock/letterlock.toml."""
     environment = os.environ if environment is None else environment
@@ -221,22 +177,22 @@ def _existing(key: str, path: Path, fix: str) -> Path:
     return path
 
 
-def _read_host(table: _Table) -> HostSettings:
-    hostname = str(table.text("hostname", _REQUIRED)).lower()
+def _read_host(table: TomlTable) -> HostSettings:
+    hostname = table.required_text("hostname").lower()
     if not _HOSTNAME.fullmatch(hostname):
         raise ConfigurationError("host.hostname", f"{hostname!r} is not a host name", "Use the name that others reach")
-    node = str(table.text("node", "node1"))
+    node = table.text("node", "node1")
     if not re.fullmatch(r"[a-z0-9-]{1,32}", node):
         raise ConfigurationError("host.node", f"{node!r} is not usable", "Use 1 to 32 of a-z, 0-9 and -")
-    tenant = str(table.text("tenant", "main"))
+    tenant = table.text("tenant", "main")
     if not re.fullmatch(r"[a-z0-9-]{1,32}", tenant):
         raise ConfigurationError("host.tenant", f"{tenant!r} is not usable", "Use 1 to 32 of a-z, 0-9 and -")
     table.finish()
     return HostSettings(node, hostname, tenant)
 
 
-def _read_database(base: Path, table: _Table) -> str:
-    url = str(table.text("url", _REQUIRED))
+def _read_database(base: Path, table: TomlTable) -> str:
+    url = table.required_text("url")
     password_file = table.text("password_file")
     table.finish()
     if url.startswith("sqlite:///"):
@@ -258,7 +214,7 @@ def _read_database(base: Path, table: _Table) -> str:
     return url
 
 
-def _read_tls(base: Path, table: _Table) -> TlsSettings | None:
+def _read_tls(base: Path, table: TomlTable) -> TlsSettings | None:
     certificate, key = table.text("certificate"), table.text("key")
     table.finish()
     if not certificate and not key:
@@ -271,14 +227,14 @@ def _read_tls(base: Path, table: _Table) -> TlsSettings | None:
     )
 
 
-def _read_portal(base: Path, table: _Table) -> PortalSettings | None:
-    url: str | None = table.text("url")
-    portal_id = str(table.text("id", ""))
-    link_url: str | None = table.text("link")
+def _read_portal(base: Path, table: TomlTable) -> PortalSettings | None:
+    url = table.optional_text("url")
+    portal_id = table.text("id", "")
+    link_url = table.optional_text("link")
     names = ("link_certificate", "link_key", "link_peer")
     files = {name: table.text(name) for name in names}
-    scanner = str(table.text("scanner", ""))
-    decrypt = str(table.text("decrypt", DECRYPT[0]))
+    scanner = table.text("scanner", "")
+    decrypt = table.text("decrypt", DECRYPT[0])
     table.finish()
     if url is None:
         if link_url or portal_id:
@@ -321,23 +277,23 @@ def load_settings(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"is not TOML: {error}", "Correct that line") from error
     base = path.parent
-    top = _Table("", raw)
+    top = TomlTable("", raw, _PROGRAM)
     host = _read_host(top.table("host"))
     paths = top.table("paths")
-    state_dir = _absolute(base, str(paths.text("state", "state")))
-    run_dir = _absolute(base, str(paths.text("run", "run")))
+    state_dir = _absolute(base, paths.text("state", "state"))
+    run_dir = _absolute(base, paths.text("run", "run"))
     paths.finish()
     database_url = _read_database(base, top.table("database"))
     keys = top.table("keys")
-    key_dir = _absolute(base, str(keys.text("directory", "keys")))
-    pin_file = _absolute(base, str(keys.text("pin_file", "secrets/token.pin")))
-    public_file = _absolute(base, str(keys.text("public_file", "public/spool.json")))
+    key_dir = _absolute(base, keys.text("directory", "keys"))
+    pin_file = _absolute(base, keys.text("pin_file", "secrets/token.pin"))
+    public_file = _absolute(base, keys.text("public_file", "public/spool.json"))
     users = keys.table("users")
-    key_users = tuple((role, name) for role in KEY_ROLES if (name := str(users.text(role, ""))))
+    key_users = tuple((role, name) for role in KEY_ROLES if (name := users.text(role, "")))
     users.finish()
     keys.finish()
     health = top.table("health")
-    health_settings = HealthSettings(str(health.text("host", "127.0.0.1")), health.number("port", 0, 0, 65535))
+    health_settings = HealthSettings(health.text("host", "127.0.0.1"), health.number("port", 0, 0, 65535))
     health.finish()
     smtpd = top.table("smtpd")
     smtpd_settings = SmtpdSettings(smtpd.number("processes", max(1, min(2, os.cpu_count() or 1)), 1, 64))
@@ -354,7 +310,7 @@ def load_settings(path: Path) -> Settings:
     deliver_settings = DeliverSettings(deliver.number("connections", 8, 1, 256))
     deliver.finish()
     log = top.table("log")
-    level = str(log.text("level", "info"))
+    level = log.text("level", "info")
     if level not in ("debug", "info", "warning", "error"):
         raise ConfigurationError("log.level", f"is {level!r}", "Choose debug, info, warning or error")
     log.finish()
