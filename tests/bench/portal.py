@@ -44,11 +44,12 @@ def bench_size() -> None:
 
 
 def bench_inbox() -> None:
-    """A page of the inbox with 10 and with 10,000 messages, for the portal and for the reader."""
+    """A page of the inbox with 10, 100 and 10,000 messages, for the portal and for the reader."""
     from tests.bench.portal_inbox import measure_inboxes
 
-    few, many = measure_inboxes()
-    for one in (few, many):
+    inboxes = measure_inboxes()
+    few, full, many = inboxes
+    for one in inboxes:
         say(
             f"portal-inbox  {one.messages:6,} messages: ten of them {one.ten.milliseconds:.2f} ms CPU in "
             f"{one.ten.queries} queries, the oldest ten {one.oldest.milliseconds:.2f} ms, "
@@ -58,8 +59,9 @@ def bench_inbox() -> None:
             f"  browser: {one.listed:.0f} ms from sign-in to the list, a mail's text {one.shown:.0f} ms after its click"
         )
     say(
-        f"  ratio, equal pages: {many.ten.milliseconds / few.ten.milliseconds:.2f} in the portal, "
-        f"{many.listed / few.listed:.2f} in the browser   (goal: flat)"
+        f"  {many.messages:,} beside {few.messages}, equal pages: {many.ten.milliseconds / few.ten.milliseconds:.2f} x "
+        f"in the portal; beside {full.messages}: {many.usual.milliseconds / full.usual.milliseconds:.2f} x there, "
+        f"{many.listed / full.listed:.2f} x in the browser   (goal: flat)"
     )
 
 

@@ -19,7 +19,8 @@ from tests.contract.portal.site import Browser
 from tests.interop.browser.driver import open_browser
 from tests.interop.browser.world import BoxAccount
 
-FEW, MANY = 10, 10_000
+SIZES = (10, 100, 10_000)
+"""The second one fills a page of 50, as the third does."""
 _ROUNDS = 60
 NEWEST, TEXT = "The newest of them", "and this is its text"
 
@@ -52,11 +53,11 @@ class InboxCost:
 
 
 def measure_inboxes() -> list[InboxCost]:
-    """Fill two mailboxes through the portal's link code and measure both, turn about."""
+    """Fill the mailboxes through the portal's link code and measure them, turn about."""
     with run_portal() as portal:
-        boxes = [_fill(portal, f"reader-{count}@partner.example", count) for count in (FEW, MANY)]
-        pages = [_measure_pages(portal, account) for account in boxes]
-        times: list[list[tuple[float, float]]] = [[], []]
+        boxes = [_fill(portal, f"reader-{count}@partner.example", count) for count in SIZES]
+        pages = _measure_pages(portal, boxes)
+        times: list[list[tuple[float, float]]] = [[] for _ in boxes]
         with open_browser("chromium") as browser:
             for number in range(4):
                 for account, found in zip(boxes, times, strict=True):
@@ -65,7 +66,7 @@ def measure_inboxes() -> list[InboxCost]:
                         found.append(visit[:2])
         return [
             InboxCost(count, *costs, *(statistics.median(one[which] for one in found) for which in (0, 1)))
-            for count, costs, found in zip((FEW, MANY), pages, times, strict=True)
+            for count, costs, found in zip(SIZES, pages, times, strict=True)
         ]
 
 
@@ -79,27 +80,36 @@ def _fill(portal: BenchPortal, name: str, count: int) -> BoxAccount:
     return account
 
 
-def _measure_pages(portal: BenchPortal, account: BoxAccount) -> tuple[PageCost, PageCost, PageCost]:
+def _measure_pages(portal: BenchPortal, boxes: list[BoxAccount]) -> list[tuple[PageCost, PageCost, PageCost]]:
+    readers = [_sign_in(portal, account) for account in boxes]
+    costs = []
+    for path in ("/api/messages?limit=10", "/api/messages?limit=50", "/api/messages?limit=10&before=11"):
+        counts = [_count(portal, reader, path) for reader in readers]
+        times: list[list[float]] = [[] for _ in readers]
+        for _ in range(_ROUNDS):
+            for reader, found in zip(readers, times, strict=True):
+                began = time.thread_time()
+                assert reader.get(path).status_code == 200
+                found.append(1000 * (time.thread_time() - began))
+        medians = map(statistics.median, times)
+        costs.append([PageCost(middle, *count) for middle, count in zip(medians, counts, strict=True)])
+    return list(zip(*costs, strict=True))
+
+
+def _sign_in(portal: BenchPortal, account: BoxAccount) -> Browser:
     reader = portal.node.browser()
     name = account.name or ""
     auth = stretch(portal.portal, name, 1, read_secret("own", OWN)).auth
     body = {"login_id": login_id(portal.portal, name), "kdf": 1, "auth": encode_b64(auth)}
     assert reader.call("POST", "/api/login", body).status_code == 200
-    paths = ("/api/messages?limit=10", "/api/messages?limit=50", "/api/messages?limit=10&before=11")
-    first, second, third = (_measure_page(portal, reader, path) for path in paths)
-    return first, second, third
+    return reader
 
 
-def _measure_page(portal: BenchPortal, reader: Browser, path: str) -> PageCost:
+def _count(portal: BenchPortal, reader: Browser, path: str) -> tuple[int, int]:
+    """Return queries and rows."""
     with _counting(portal) as queries:
         answer = reader.get(path)
-    rows = len(answer.get_json()["messages"])
-    times = []
-    for _ in range(_ROUNDS):
-        began = time.thread_time()
-        assert reader.get(path).status_code == 200
-        times.append(1000 * (time.thread_time() - began))
-    return PageCost(statistics.median(times), len(queries), rows)
+    return len(queries), len(answer.get_json()["messages"])
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _time_argon(browser: Browser, url: str, account: BoxAccount) -> float:
     page = browser.new_page("argon", context="argon")
     _fill(page, url, account, "not this one, sorry")
     _settle(browser)
-    clicked = page.evaluate(_CLICK)
+    clicked: float = page.evaluate(_CLICK)
     page.wait_for_selector("#problem :not(:empty)", timeout=60)
     done: float = page.evaluate(_ARGON)
     browser.close_context("argon")
