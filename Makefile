@@ -18,7 +18,10 @@ run: setup ## Set up and show the product: all processes on loopback, a sample m
 
 test: ## Set up and run all tests but the long ones
 	@.ci/setup test
-	@$(PYTHON_RUN) -m pytest -q -m "not long" -n $(SIDE_BY_SIDE) --dist loadfile --durations=15 $(ARGS)
+	@# A short folder: the path of a unix socket may have 107 octets.
+	@folder=$$(mktemp -d /tmp/llXXXXXX) && chmod 755 $$folder && \
+	$(PYTHON_RUN) -m pytest -q -m "not long" -n $(SIDE_BY_SIDE) --dist loadfile --durations=15 --basetemp=$$folder/t $(ARGS); \
+	code=$$?; rm -rf $$folder; exit $$code
 
 check: ## Lint, format, types and import directions
 	@.ci/setup test

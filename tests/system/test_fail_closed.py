@@ -4,6 +4,7 @@ fault of ours, and it comes back by itself. Rows are those of docs/fault-matrix.
 from __future__ import annotations
 
 import contextlib
+import errno
 import email.policy
 import json
 import os
@@ -213,9 +214,16 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 @contextlib.contextmanager
 def filled(folder: Path, leave: int) -> Iterator[None]:
     """Fill a disk but for some octets."""
-    free = shutil.disk_usage(folder).free
     with (folder / "filler").open("wb") as out:
-        os.posix_fallocate(out.fileno(), 0, max(1, free - leave))
+        while True:
+            free = shutil.disk_usage(folder).free
+            try:
+                os.posix_fallocate(out.fileno(), 0, max(1, free - leave))
+                break
+            except OSError as error:
+                # The gateway wrote between looking and taking.
+                if error.errno != errno.ENOSPC:
+                    raise
     try:
         yield
     finally:

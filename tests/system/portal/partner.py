@@ -41,6 +41,10 @@ PATIENCE = 90.0
 """Seconds that a partner goes on trying while the portal is away."""
 
 
+class GoneError(Exception):
+    """A message was taken back between the list and its parts."""
+
+
 class AwayError(Exception):
     """The portal did not answer."""
 
@@ -159,11 +163,14 @@ class Partner:
         assert status == 200, (status, answer)
         found = []
         for one in sorted(answer["messages"], key=lambda one: int(one["no"])):
-            chunks = {
-                (part["i"], n): self._blob(one["id"], part["i"], n)
-                for part in one["parts"]
-                for n in range(part["chunks"])
-            }
+            try:
+                chunks = {
+                    (part["i"], n): self._blob(one["id"], part["i"], n)
+                    for part in one["parts"]
+                    for n in range(part["chunks"])
+                }
+            except GoneError:
+                continue
             read = self.browser.read(Listed(one["id"], one["no"], one["gen"], decode_b64(one["sealed"]), chunks))
             if read.manifest.kind == kind:
                 found.append(read)
@@ -176,6 +183,8 @@ class Partner:
             except AwayError:
                 time.sleep(0.2)
                 continue
+            if status == 404:
+                raise GoneError
             assert status == 200, (status, octets)
             return octets
         raise AwayError("blob")
