@@ -4,8 +4,8 @@ fault of ours, and it comes back by itself. Rows are those of docs/fault-matrix.
 from __future__ import annotations
 
 import contextlib
-import errno
 import email.policy
+import errno
 import json
 import os
 import re
