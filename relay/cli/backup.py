@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from relay.cli.exits import EX_CANTCREAT, EX_DATAERR, EX_NOINPUT, CommandError
@@ -104,6 +104,27 @@ def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     archive.addfile(info, io.BytesIO(data))
 
 
+def _extract(archive: tarfile.TarFile, directory: Path) -> None:
+    """Unpack plain files and folders below `directory` and refuse anything else. Raises tarfile.TarError, OSError.
+
+    Our own check, because tarfile's filters came with Python 3.11.4 and Debian 12 has 3.11.2.
+    """
+    for member in archive.getmembers():
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise tarfile.ReadError(f"{path.name}: not a plain file of a back-up")
+        target = directory / path
+        if member.isdir():
+            target.mkdir(mode=member.mode & 0o777, parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        source = archive.extractfile(member)
+        assert source is not None
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, member.mode & 0o777)
+        with source, os.fdopen(descriptor, "wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+
+
 def run_restore(options: argparse.Namespace) -> int:
     """Unpack into a new folder, bring back what can be brought back, and say what cannot."""
     directory: Path = options.directory
@@ -114,7 +135,7 @@ def run_restore(options: argparse.Namespace) -> int:
         with tarfile.open(options.file) as archive:
             if archive.getnames()[:1] != [_MARK]:
                 raise CommandError(f"{options.file} is not a back-up of Letterlock", EX_DATAERR)
-            archive.extractall(directory, filter="data")
+            _extract(archive, directory)
     except OSError as error:
         raise CommandError(f"{options.file} cannot be read ({error.strerror})", EX_NOINPUT) from error
     except tarfile.TarError as error:

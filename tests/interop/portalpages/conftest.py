@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ def pages_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the pages, whose scripts run on fake_engine.js."""
     folder: Path = tmp_path_factory.mktemp("pages-bundle")
     command = [str(NODE), str(Path(__file__).with_name("build.mjs")), str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=120)
+    # The bundler starts `node` by its name.
+    environment = os.environ | {"PATH": f"{NODE.parent}:{os.environ['PATH']}"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
     with serve(make_app(folder)) as address:
         yield address
 
