@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ def run_node(script: str, *arguments: str, given: object = None) -> bytes:
         input=json.dumps(given).encode(),
         capture_output=True,
         cwd=ROOT,
+        # The bundler starts `node` by its name.
+        env=os.environ | {"PATH": f"{NODE.parent}:{os.environ['PATH']}"},
         timeout=100,
     )
     assert done.returncode == 0, done.stderr.decode()[-3000:]
