@@ -319,7 +319,7 @@ def test_audit_finds_a_changed_row(gateway: Gateway, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "relay.cli.main", "--config", str(copied), "audit", "verify"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
     with closing(sqlite3.connect(copied / "state/letterlock.db")) as connection, connection:
-        connection.execute("UPDATE event SET actor = 'operator:nobody' WHERE kind = 'copy.held'")
+        connection.execute("UPDATE event SET actor = 'operator:nobody' WHERE at = (SELECT max(at) FROM event)")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 65
     assert "findings" in done.stdout
