@@ -50,6 +50,11 @@ class FixedWordsLogger:
         del args
         self.error_log.critical(str(message))
 
+    def warning(self, message: object, *args: object, **_options: object) -> None:
+        """Write the words up to what names a reader: gunicorn puts the address into the message itself."""
+        del args
+        self.error_log.warning(str(message).partition(" from ip=")[0])
+
     def exception(self, message: object, *args: object, **_options: object) -> None:
         """Write the fixed words and the code places."""
         del args
