@@ -11,7 +11,7 @@ from typing import Any
 from relay.cli.exits import complain
 from relay.cli.options import read_settings
 from relay.log import configure_logging
-from relay.process.life import die_with_parent, say_ready, stop_on_signals
+from relay.process.life import die_with_parent, forget_starts, say_ready, stop_on_signals
 from relay.settings import Settings
 
 INSIDE = ("keyd", "smtpd", "worker", "deliver", "link", "scheduler")
@@ -139,6 +139,7 @@ def supervise(settings: Settings) -> int:
     stop = stop_on_signals()
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
+    forget_starts(settings.run_dir)
     command = (sys.executable, "-m", "relay.cli.main", "--config", str(settings.path))
     names = inside_processes(settings)
     supervisor = Supervisor([ProcessSpec(name, (*command, name)) for name in names])

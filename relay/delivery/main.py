@@ -48,12 +48,14 @@ class Wake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """Sizes and times of the loop. Seconds."""
+    """Sizes and times of the loop, in seconds, and how it begins."""
 
     threads: int = 16
     poll_seconds: float = 1.0
     grace_seconds: float = 20.0
     sweep_seconds: float = 600.0
+    host_fell: bool = False
+    """This is the first start since the host's: what was leased before was not what ended the process."""
 
 
 class Deliverer:
@@ -99,7 +101,7 @@ class Deliverer:
 
     def run(self, stop: threading.Event, wake: Wake | None = None) -> None:
         """Deliver until the event is set, then end in good order."""
-        release_owner(self._database, self._owner)
+        release_owner(self._database, self._owner, host_fell=self._settings.host_fell)
         with ThreadPoolExecutor(self._settings.threads, "deliver") as pool:
             while not stop.is_set():
                 claimed = self._claim_safely(pool)

@@ -104,9 +104,9 @@ class Pusher:
         self._alerted: set[int] = set()
         self.counts = {"pushed": 0, "deferred": 0, "dropped": 0}
 
-    def begin(self) -> None:
+    def begin(self, *, host_fell: bool = False) -> None:
         """Free what a former life of this process held. Raises StorageError."""
-        release_owner(self._database, self._owner)
+        release_owner(self._database, self._owner, host_fell=host_fell)
         with self._database.transaction() as tx:
             pushes.release_pushes(tx, self._owner)
 

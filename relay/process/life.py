@@ -7,9 +7,12 @@ import ctypes
 import os
 import signal
 import threading
+from pathlib import Path
 
 READY_FD = "LETTERLOCK_READY_FD"
 _PR_SET_PDEATHSIG = 1
+_STARTED = ".started"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def stop_on_signals() -> threading.Event:
@@ -31,6 +34,31 @@ def die_with_parent() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def note_start(run_dir: Path, name: str) -> bool:
+    """Note that a process starts. True where everything starts: its first start since the host's, or since serve's.
+
+    What it held when it ended last was then not what ended it.
+    """
+    try:
+        boot = _BOOT_ID.read_text("ascii")
+    except OSError:
+        boot = "unknown"
+    mark = run_dir / (name + _STARTED)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if mark.read_text("ascii") == boot:
+            return False
+    with contextlib.suppress(OSError):
+        mark.write_text(boot, "ascii")
+    return True
+
+
+def forget_starts(run_dir: Path) -> None:
+    """Let every process start as for the first time. Called before the first one does."""
+    for mark in run_dir.glob("*" + _STARTED):
+        with contextlib.suppress(OSError):
+            mark.unlink()
 
 
 def say_ready() -> None:

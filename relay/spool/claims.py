@@ -26,6 +26,8 @@ from relay.store.repositories.variants import fetch_variants, original_of
 
 LEASE_MS = 5 * MINUTE
 MAX_CRASHES = 3
+_MAX_FALLS = 10
+"""Attempts after which a mail that was being worked on when its host fell is taken for the cause of that, too."""
 PORTAL_HOP = "portal"
 """The hop of copies for a mailbox of the portal: `letterlock link` hands them over, deliver never claims one."""
 _ACTOR = Actor("system", "claims")
@@ -187,22 +189,27 @@ def release_copies(db: Database, copies: Iterable[StoredCopy]) -> None:
         )
 
 
-def release_owner(db: Database, owner: str) -> int:
-    """Free all leases of a dead owner at once; the crash stays counted. Return how many copies."""
-    return _release(db, "owner = ?", [owner])
+def release_owner(db: Database, owner: str, *, host_fell: bool = False) -> int:
+    """Free all leases of a dead owner at once; return how many copies.
+
+    The crash stays counted, unless the whole host fell (power cut, restart of everything): that was not the mail's
+    doing. After ten attempts it counts all the same, since a mail may bring down a whole container.
+    """
+    return _release(db, "owner = ?", [owner], host_fell=host_fell)
 
 
-def release_owners(db: Database, prefix: str) -> int:
+def release_owners(db: Database, prefix: str, *, host_fell: bool = False) -> int:
     """As release_owner, for every owner whose name starts with `prefix` ("node1/"): after a node's restart."""
-    return _release(db, "substr(owner, 1, ?) = ?", [len(prefix), prefix])
+    return _release(db, "substr(owner, 1, ?) = ?", [len(prefix), prefix], host_fell=host_fell)
 
 
-def _release(db: Database, where: str, parameters: Sequence[Any]) -> int:
+def _release(db: Database, where: str, parameters: Sequence[Any], *, host_fell: bool) -> int:
     # Due at once: three crashes in a row end in a shunt, so this cannot become a hot loop.
+    forgiven = f" crashes = CASE WHEN attempts < {_MAX_FALLS} THEN crashes - 1 ELSE crashes END," if host_fell else ""
     with db.transaction() as tx:
         now = tx.now_ms()
         return tx.run(
-            "UPDATE copy SET owner = '', lease_until = 0, fence = fence + 1, next_at = ?, updated_at = ?"  # noqa: S608
+            f"UPDATE copy SET owner = '', lease_until = 0, fence = fence + 1,{forgiven} next_at = ?, updated_at = ?"  # noqa: S608
             f" WHERE {where} AND owner <> ''",
             [now, now, *parameters],
         )

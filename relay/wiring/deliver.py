@@ -18,7 +18,7 @@ from relay.delivery.smtp import SessionOpener
 from relay.keystore.public import SpoolPublicFile
 from relay.organisation import CurrentOrganisation
 from relay.process.health import HealthSocket
-from relay.process.life import say_ready
+from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver
 from relay.settings import Settings
 from relay.wiring import make_hop_for, open_database, open_keystore, process_actor
@@ -41,7 +41,7 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
         connections=connections,
         table=table,
         owner=str(actor),
-        settings=LoopSettings(threads=settings.deliver.connections),
+        settings=LoopSettings(threads=settings.deliver.connections, host_fell=note_start(settings.run_dir, "deliver")),
     )
     wake = WakeReceiver(settings.run_dir, "deliver")
     health = HealthSocket(settings.run_dir, "deliver", deliverer.report)

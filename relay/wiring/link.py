@@ -35,7 +35,7 @@ from relay.mailbox.notices import Notices
 from relay.mailbox.renewals import EXPIRE, Renewals
 from relay.organisation import CurrentOrganisation
 from relay.process.health import HealthSocket
-from relay.process.life import say_ready
+from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver
 from relay.protect.passwords import PairPasswords
 from relay.settings import Settings
@@ -227,7 +227,7 @@ def run_link(settings: Settings, stop: threading.Event) -> None:
         threading.Thread(target=parts.keeper.run, args=(stop,), name="keep"),
     ]
     try:
-        parts.pusher.begin()
+        parts.pusher.begin(host_fell=note_start(settings.run_dir, "link"))
         for thread in threads:
             thread.start()
         say_ready()

@@ -14,7 +14,7 @@ from relay.core.clock import SECOND
 from relay.core.errors import LetterlockError
 from relay.log import Log
 from relay.process.health import HealthSocket
-from relay.process.life import say_ready
+from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver, WakeSender
 from relay.settings import Settings
 from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_back, release_copies, release_owners
@@ -35,10 +35,11 @@ _PRELOAD = ("relay.worker.preload",)
 class Worker:
     """The loop of one worker process."""
 
-    def __init__(self, settings: Settings, database: Database, owner: str) -> None:
+    def __init__(self, settings: Settings, database: Database, owner: str, *, host_fell: bool = False) -> None:
         self._settings = settings
         self._database = database
         self._owner = owner
+        self._host_fell = host_fell
         limits = PoolLimits(settings.worker.job_seconds, settings.worker.memory_mib, settings.worker.recycle_jobs)
         self._pool = WorkerPool(run_child, str(settings.path), settings.worker.processes, limits, _PRELOAD)
         self._wake = WakeReceiver(settings.run_dir, "worker")
@@ -57,7 +58,7 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work until the event is set, then let running jobs end and give the rest back."""
-        release_owners(self._database, self._owner)
+        release_owners(self._database, self._owner, host_fell=self._host_fell)
         while not stop.is_set():
             try:
                 found = self._claim()
@@ -153,7 +154,8 @@ def _share(works: Sequence[Work], idle: int) -> list[list[Work]]:
 
 def run_worker(settings: Settings, database: Database, stop: threading.Event) -> None:
     """Run until stopped."""
-    worker = Worker(settings, database, f"{settings.host.node}/worker")
+    is_first = note_start(settings.run_dir, "worker")
+    worker = Worker(settings, database, f"{settings.host.node}/worker", host_fell=is_first)
     health = HealthSocket(settings.run_dir, "worker", worker.report)
     say_ready()
     try:

@@ -191,6 +191,25 @@ def test_leases_of_a_dead_node_are_freed_at_once(spool: Spool) -> None:
     assert len({w.message.id for _ in range(3) for w in claim_work(spool.db, "x", 9)}) == 2
 
 
+def test_a_mail_is_not_to_blame_for_the_fall_of_its_host(spool: Spool) -> None:
+    message_id = spool.put()
+    for fall in range(1, 10):
+        (work,) = claim_work(spool.db, "w", 1)
+        assert (work.copies[0].attempts, work.copies[0].crashes) == (fall, 1)
+        assert release_owner(spool.db, "w", host_fell=True) == 1
+        assert not spool.copy(message_id).crashes
+
+
+def test_a_mail_that_brings_down_its_host_each_time_is_shunted_in_the_end(spool: Spool) -> None:
+    message_id = spool.put()
+    claims = 0
+    while claim_work(spool.db, "w", 1):
+        claims += 1
+        release_owner(spool.db, "w", host_fell=True)
+    assert spool.copy(message_id).state is State.SHUNTED
+    assert claims == 9 + MAX_CRASHES
+
+
 def test_one_dead_job_frees_its_own_copies_only(spool: Spool) -> None:
     spool.put_many(2)
     one, two = claim_work(spool.db, "w", 2)
