@@ -7,7 +7,7 @@ at most one chunk is in memory. Fields stand in the order in which the page has 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, Literal
 
@@ -43,8 +43,8 @@ SPARE = 2 * 1024 * 1024
 _PIECE = 64 * 1024
 _WAITING = 4 * _PIECE
 """Octets that may wait for a boundary or the end of a part's head."""
-_LINES = 16
-"""Octets of line ends and dashes around a boundary, and more."""
+_PADDING = 1024
+"""Octets that may follow a delimiter on its line."""
 _NAME_LIMIT = 200
 
 
@@ -126,17 +126,12 @@ class Answer:
         decoder = MultipartDecoder(boundary, _WAITING, max_parts=MAX_PARTS + 10)
         reader = _FormReader(self, check_token)
         try:
-            is_over = False
-            while not is_over:
-                decoder.receive_data(stream.read(_PIECE) or None)
-                # With less, the decoder takes half of a line's end for a file's first octet.
-                least = 0 if decoder.complete else len(boundary) + _LINES
-                while not is_over and len(decoder.buffer) >= least:
-                    event = decoder.next_event()
-                    if isinstance(event, NeedData):
-                        break
+            for octets in _split_at_boundaries(stream, boundary):
+                decoder.receive_data(octets)
+                while not isinstance(event := decoder.next_event(), NeedData):
                     reader.take(event)
-                    is_over = isinstance(event, Epilogue)
+                    if isinstance(event, Epilogue):
+                        return
         except RequestEntityTooLarge as error:
             raise ApiError(413, "size") from error
         except ValueError as error:
@@ -171,6 +166,36 @@ class Answer:
     def drop(self) -> None:
         """Forget the chunks that were stored."""
         writing.delete_draft(self.portal, self.visit.box, self.item.id, by_server=True)
+
+
+def _split_at_boundaries(stream: IO[bytes], boundary: bytes) -> Iterator[bytes | None]:
+    """The form in pieces, None at the end, of which none ends within a delimiter's line (RFC 2046 5.1.1).
+
+    The decoder gives the line end before a delimiter to the content when it sees only the line's first half.
+    """
+    delimiter = b"\r\n--" + boundary
+    held = bytearray()
+    while octets := stream.read(_PIECE):
+        held += octets
+        end = _find_safe_end(held, delimiter)
+        if len(held) - end > len(delimiter) + _PADDING:
+            raise RequestEntityTooLarge
+        if end:
+            yield bytes(held[:end])
+            del held[:end]
+    yield bytes(held)
+    yield None
+
+
+def _find_safe_end(held: bytearray, delimiter: bytes) -> int:
+    """How many octets come before a delimiter that has begun and whose line has not ended."""
+    begun = held.rfind(delimiter)
+    if begun >= 0 and held.find(b"\n", begun + len(delimiter)) < 0:
+        return begun
+    for length in range(min(len(delimiter) - 1, len(held)), 0, -1):
+        if held.endswith(delimiter[:length]):
+            return len(held) - length
+    return len(held)
 
 
 class _FormReader:

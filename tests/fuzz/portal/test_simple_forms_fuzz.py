@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
@@ -82,6 +82,7 @@ LENGTHS = st.lists(st.integers(1, 70_000), min_size=1, max_size=4)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=200)
 
 
+@example("no line end of its own", [b"x" * 30], [1])
 @given(TEXTS, st.lists(st.binary(max_size=3000), max_size=4), LENGTHS)
 def test_pieces_do_not_matter(text: str, files: list[bytes], lengths: list[int]) -> None:
     files = [octets for octets in files if BOUNDARY not in octets]
