@@ -21,6 +21,15 @@ TEXTS = st.text(max_size=60)
 CONTENTS = st.binary(max_size=300)
 
 
+# ISO 32000-1, 7.6.3.3, algorithm 2 step a
+_FILLING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
+
+
+def pad_password(password: str) -> bytes:
+    """What AES-128 (revision 4) makes of a password before it is hashed."""
+    return (password.encode("latin-1") + _FILLING)[:32]
+
+
 class Pieces:
     """A content in random pieces."""
 
@@ -84,6 +93,8 @@ def test_qpdf_reads_back_what_was_written(
     # A longer one with the same 32 octets would open AES-128, which counts no more: that is the standard's.
     other = ("b" if password[0] == "a" else "a") + password[1:]
     for wrong in ("", password[:-1], other):
+        if cipher is Cipher.AES_128 and pad_password(wrong) == pad_password(password):
+            continue  # "…(" and "…" are one password to it: the filling begins with "(".
         with pytest.raises(pikepdf.PasswordError):
             pikepdf.open(io.BytesIO(content), password=wrong)
 
