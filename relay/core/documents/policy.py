@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from relay.core.decision import Method
 from relay.core.documents.domains import read_methods
@@ -117,6 +117,26 @@ class ReplySecret(StrEnum):
     PRINTED_CODE = "printed-code"
 
 
+class ReplyFiles(StrEnum):
+    """Whether an answer on the reply page of a PDF may have files."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class Approval(StrEnum):
+    """How many other operators have to agree before something that cannot be taken back is done."""
+
+    NONE = "none"
+    ONE = "one"
+    TWO = "two"
+
+    @property
+    def people(self) -> int:
+        """Return how many."""
+        return {Approval.NONE: 0, Approval.ONE: 1, Approval.TWO: 2}[self]
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One action; which fields count depends on `kind`. Empty or None means not given."""
@@ -188,6 +208,13 @@ class Switches:
     subject: SubjectPolicy = SubjectPolicy.KEEP
     registration: Registration = Registration.OFF
     reply_secret: ReplySecret = ReplySecret.PASSWORD
+    reply_files: ReplyFiles = ReplyFiles.ON
+    reply_link_days: int = 90
+    """How long the link of a PDF leads to its reply page."""
+    keep_message_days: int = 90
+    """How long a message lies in a mailbox."""
+    join_days: int = 14
+    """How long a registration link works, and mail waits for it."""
 
 
 _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
@@ -205,6 +232,15 @@ _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
     "subject": SubjectPolicy,
     "registration": Registration,
     "reply_secret": ReplySecret,
+    "reset_approval": Approval,
+    "ceremony_approval": Approval,
+    "reply_files": ReplyFiles,
+}
+_SWITCH_DAYS: Mapping[str, tuple[int, int]] = {
+    # Above, the portal has forgotten a reply page's wrong tries; below, there is no time for a reminder.
+    "reply_link_days": (1, 365),
+    "keep_message_days": (1, 3650),
+    "join_days": (2, 90),
 }
 
 
@@ -243,14 +279,20 @@ class PolicyDocument:
                 for default in self.defaults
             ],
             "methods": [method.value for method in self.methods],
-            "switches": {key: str(getattr(self.switches, key)) for key in _SWITCH_KINDS},
+            "switches": {
+                **{key: str(getattr(self.switches, key)) for key in _SWITCH_KINDS},
+                **{key: int(getattr(self.switches, key)) for key in _SWITCH_DAYS},
+            },
         }
 
 
 def _read_switches(untrusted_value: object, path: str) -> Switches:
     fields = Fields(untrusted_value, path)
     shipped = Switches()
-    values = {key: fields.choice(key, kind, getattr(shipped, key)) for key, kind in _SWITCH_KINDS.items()}
+    values: dict[str, Any] = {
+        key: fields.choice(key, kind, getattr(shipped, key)) for key, kind in _SWITCH_KINDS.items()
+    }
+    values |= {key: fields.number(key, getattr(shipped, key), *bounds) for key, bounds in _SWITCH_DAYS.items()}
     fields.finish()
     return Switches(**values)
 

@@ -34,6 +34,7 @@ def decided(
 def test_off_as_shipped() -> None:
     assert PolicyDocument().switches.registration is Registration.OFF
     assert PolicyDocument().switches.reply_secret is ReplySecret.PASSWORD
+    assert PolicyDocument().switches.reset_approval.people == PolicyDocument().switches.ceremony_approval.people == 0
     assert decided().options == {}
 
 
