@@ -215,6 +215,10 @@ class Switches:
     """How long a message lies in a mailbox."""
     join_days: int = 14
     """How long a registration link works, and mail waits for it."""
+    reset_approval: Approval = Approval.NONE
+    """Before a mailbox in use gets a new password."""
+    ceremony_approval: Approval = Approval.NONE
+    """Before the root signs a card."""
 
 
 _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
