@@ -1,8 +1,8 @@
 """The standard security handler of PDF: AES-256 revision 6 and AES-128 revision 4.
 
-Makes a fresh file key for one document and encrypts its streams; it knows nothing of pages or objects. The owner entry
-is random, so that no owner password exists (an empty one would open the file in several readers). It must never write
-or log the password, nor return a stream in the clear.
+Makes a fresh file key for one document and encrypts its streams; it knows nothing of pages or objects. Nobody has an
+owner password: an empty one would open the file in several readers. It must never write or log the password, nor return
+a stream in the clear.
 
 Sources: ISO 32000-2:2020 section 7.6 (algorithms 2.A, 2.B, 8, 10 for R6), ISO 32000-1:2008 section 7.6 (algorithms 1,
 2, 5 for R4), section 7.6.5 for AESV2 and AESV3.
@@ -24,6 +24,7 @@ from .model import Cipher
 PERMISSIONS = -4
 """Everything is allowed: the bits protect nothing and only hurt screen readers (ISO 32000-2 table 22)."""
 
+_NO_OWNER = b"letterlock/no owner password"
 _BLOCK = 16
 _PAD_R4 = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
 
@@ -86,8 +87,9 @@ class Revision6:
         self._u = _hash_r6(password, validation_salt) + validation_salt + key_salt
         intermediate = _hash_r6(password, key_salt)
         self._ue = BlockCipher(AES(intermediate), CBC(bytes(16))).encryptor().update(self._key)
-        # Algorithm 9 with a password nobody has: a random hash and a random wrapped key.
-        self._o = os.urandom(48)
+        # Algorithm 9 with a password nobody has: a random wrapped key, and a check value that is the hash of something
+        # else, so that a look at the finished file (pdfmail.check) tells in one hash that no password made it.
+        self._o = hashlib.sha256(_NO_OWNER + self._u).digest() + os.urandom(16)
         self._oe = os.urandom(32)
         # Algorithm 10: permissions, "T" for encrypted metadata, "adb", four random octets.
         block = (PERMISSIONS & 0xFFFFFFFF).to_bytes(4, "little") + b"\xff\xff\xff\xffTadb" + os.urandom(4)

@@ -29,7 +29,7 @@ _LIST_FIELD = re.compile(r"list-[a-z-]+")
 
 
 def check_pdf(file: BinaryIO, password: str) -> None:
-    """Check that the PDF is encrypted throughout, opens with this password and with no empty one.
+    """Check that the PDF is encrypted throughout, opens with this password, and for no owner without one or with this.
 
     Raises ProtectionError, permanent: the same input would fail again, so a person has to look. OSError when the file
     itself cannot be read, which says nothing of what stands in it.
