@@ -14,8 +14,9 @@ from typing import BinaryIO
 from pdfmail.model import InlineImage
 from relay.core.errors import LetterlockError
 from relay.core.wire.sealed import MAX_HEAD, MAX_PARTS, Person
-from relay.mailbox.safe_html import make_safe_html
+from relay.mailbox.safe_html import find_picture_type, make_safe_html
 from relay.message.addresses import Mailbox
+from relay.message.content import MessageImage
 from relay.message.eml import full_message_eml
 from relay.message.parse import ParsedMessage
 from relay.message.plain import strip_html
@@ -90,16 +91,18 @@ def compose_mail(
 
     Raises TooLargeForMailboxError for more parts than a manifest names.
     """
-    bodies, text = _compose_body(parsed, subject)
-    files = [
-        PartSource("file", _limit(one.name, _MAX_NAME), _clean_type(one.media_type), one.open, one.estimated_size)
-        for one in parsed.attachments()
-    ]
-    parts = [*bodies, *files]
-    if preview is not None:
-        parts.append(from_octets("preview", "message.pdf", PREVIEW_TYPE, preview))
+    bodies, text, left, is_whole = _compose_body(parsed)
+    files = _compose_files(parsed)
+    previews = [] if preview is None else [from_octets("preview", "message.pdf", PREVIEW_TYPE, preview)]
+    if len(bodies) + len(left) + len(files) + len(previews) > MAX_PARTS:
+        left, is_whole = [], False
+    if not is_whole:
+        # What the page cannot show has to be whole somewhere.
+        left = [from_octets("file", "message.eml", "message/rfc822", full_message_eml(parsed, subject))]
+    parts = [*bodies, *left, *files, *previews]
     if len(parts) > MAX_PARTS:
-        raise TooLargeForMailboxError(f"A mailbox takes {MAX_PARTS - len(bodies) - 1} files with this mail at most.")
+        most = MAX_PARTS - len(bodies) - 1
+        raise TooLargeForMailboxError(f"A mailbox takes {most} files with this mail at most.")
     return _compose(parsed, subject, fallback_author, parts, text)
 
 
@@ -134,32 +137,46 @@ def compose_ticket(parsed: ParsedMessage, subject: str, fallback_author: str, *,
     if text is None:
         text = strip_html(parsed.body_html() or "")
     parts = [from_octets("text", "", "text/plain", _encode(text))]
-    files = [
-        PartSource("file", _limit(one.name, _MAX_NAME), _clean_type(one.media_type), one.open, one.estimated_size)
-        for one in parsed.attachments()
-    ]
+    # What no page draws, by its octets, is a file beside the PDF's pages as well.
+    files = [_picture_file(one) for one in parsed.inline_images() if find_picture_type(one.content) is None]
+    files += _compose_files(parsed)
     if len(files) < MAX_PARTS and sum(one.estimated_size for one in files) <= most_octets:
         parts += files
     return _compose(parsed, subject, fallback_author, parts, text)
 
 
-def _compose_body(parsed: ParsedMessage, subject: str) -> tuple[list[PartSource], str]:
+def _compose_files(parsed: ParsedMessage) -> list[PartSource]:
+    return [
+        PartSource("file", _limit(one.name, _MAX_NAME), _clean_type(one.media_type), one.open, one.estimated_size)
+        for one in parsed.attachments()
+    ]
+
+
+def _picture_file(image: MessageImage) -> PartSource:
+    return from_octets("file", _limit(image.name, _MAX_NAME), _clean_type(image.media_type), image.content)
+
+
+def _compose_body(parsed: ParsedMessage) -> tuple[list[PartSource], str, list[PartSource], bool]:
+    """Return body parts, text, the pictures that the HTML does not show, and whether it shows all of the text."""
     parts: list[PartSource] = []
+    left: list[PartSource] = []
     text = parsed.body_text()
     untrusted_html = parsed.body_html()
+    is_whole = True
     if untrusted_html is not None:
-        images = [InlineImage(one.content_id, one.media_type, one.content) for one in parsed.inline_images()]
-        safe = make_safe_html(untrusted_html, images)
+        images = parsed.inline_images()
+        safe = make_safe_html(
+            untrusted_html, [InlineImage(one.content_id, one.media_type, one.content) for one in images]
+        )
         text = strip_html(untrusted_html) if text is None else text
         parts.append(from_octets("html", "", "text/html", _encode(safe.html)))
         parts += [from_octets("inline", one.name, one.media_type, one.content) for one in safe.pictures]
-        if not safe.is_whole:
-            # What the page cannot show has to be whole somewhere.
-            whole = full_message_eml(parsed, subject)
-            parts.append(from_octets("file", "message.eml", "message/rfc822", whole))
+        seen = {one.content for one in safe.pictures}
+        left = [_picture_file(one) for one in images if not one.is_attached and one.content not in seen]
+        is_whole = safe.is_whole
     text = text or ""
     parts.append(from_octets("text", "", "text/plain", _encode(text)))
-    return parts, text
+    return parts, text, left, is_whole
 
 
 def from_octets(role: str, name: str, media_type: str, content: bytes) -> PartSource:
@@ -198,7 +215,7 @@ def _take(untrusted: Iterable[Mailbox], room: int) -> tuple[Person, ...]:
 
 
 def _cost(person: Person) -> int:
-    return len(person.name.encode()) + len(person.addr.encode()) + 30
+    return len(person.name.encode()) + len(person.addr.encode()) + 45
 
 
 def _limit(untrusted_text: str, most: int) -> str:

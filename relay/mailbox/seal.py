@@ -7,11 +7,13 @@ stored are those that are pushed, now and on every retry. Each recipient has a k
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from relay.core.address import domain_of, normalise_address
+from relay.core.errors import AddressError
 from relay.core.ids import new_id
 from relay.core.wire.sealed import (
     Account,
@@ -19,6 +21,7 @@ from relay.core.wire.sealed import (
     Manifest,
     Part,
     PartSealer,
+    Person,
     format_time,
     make_id,
     new_message_key,
@@ -107,6 +110,10 @@ class MailFacts:
     """Of a ticket: whether the answer may have files."""
     thread: str | None = None
     """The thread that it goes on; None begins one."""
+    own_domains: frozenset[str] | None = None
+    """Ours: each person is marked whether an answer to all reaches him; None marks nobody."""
+    copy: bool | None = None
+    """Of a ticket: whether its answers come back to the partner as an encrypted PDF."""
 
 
 class Sealer:
@@ -130,8 +137,8 @@ class Sealer:
             head = MailHead(
                 thread=thread,
                 sender=mail.sender,
-                to=mail.to,
-                cc=mail.cc,
+                to=_mark(mail.to, facts.own_domains),
+                cc=_mark(mail.cc, facts.own_domains),
                 subject=mail.subject,
                 snippet=mail.snippet,
                 expires=format_time(facts.expires_ms),
@@ -140,7 +147,15 @@ class Sealer:
                 parts=parts,
                 files=facts.files_allowed,
             )
-            sealed = self._seal(place, facts.kind, message_id, facts.time_ms, subject=facts.message_id, mail=head)
+            sealed = self._seal(
+                place,
+                facts.kind,
+                message_id,
+                facts.time_ms,
+                subject=facts.message_id,
+                mail=head,
+                copy=facts.copy,
+            )
         except BaseException:
             file.close()
             raise
@@ -172,9 +187,11 @@ class Sealer:
         )
         return SealedMessage(message, size, file, index)
 
-    def seal_receipt(self, place: Place, re: str, state: str, time_ms: int, expires_ms: int) -> SealedMessage:
-        """Seal the word on an item: `state` is `arrived` or `refused`."""
-        return self._seal_note(place, rows.RECEIPT, time_ms, expires_ms, re=re, state=state)
+    def seal_receipt(
+        self, place: Place, re: str, state: str, time_ms: int, expires_ms: int, *, copy: bool | None = None
+    ) -> SealedMessage:
+        """Seal the word on an item: `state` is `arrived` or `refused`; `copy` of a PDF's answer: it comes back."""
+        return self._seal_note(place, rows.RECEIPT, time_ms, expires_ms, re=re, state=state, copy=copy)
 
     def seal_account(self, place: Place, of: Account, time_ms: int, expires_ms: int) -> SealedMessage:
         """Seal the word that a rekey was accepted."""
@@ -190,9 +207,10 @@ class Sealer:
         re: str | None = None,
         state: str | None = None,
         of: Account | None = None,
+        copy: bool | None = None,
     ) -> SealedMessage:
         message_id = make_id()
-        sealed = self._seal(place, kind, message_id, time_ms, re=re, state=state, of=of)
+        sealed = self._seal(place, kind, message_id, time_ms, re=re, state=state, of=of, copy=copy)
         message = rows.BoxMessage(
             box=place.box,
             id=message_id,
@@ -230,6 +248,7 @@ class Sealer:
         re: str | None = None,
         state: str | None = None,
         of: Account | None = None,
+        copy: bool | None = None,
     ) -> bytes:
         manifest = Manifest(
             kind=kind,
@@ -245,6 +264,7 @@ class Sealer:
             re=re,
             state=state,
             of=of,
+            copy=copy,
         )
         return seal_down(manifest, lambda octets: self._sign(place.card, octets, subject or place.box))
 
@@ -264,3 +284,18 @@ class Sealer:
             size += sealer.size
             parts.append(Part(i, source.role, source.name, source.media_type, sealer.size))
         return tuple(parts), index, size
+
+
+def find_inside(written: str, own_domains: Collection[str]) -> str | None:
+    """Return the normal address of somebody of ours, None for all others: no answer is relayed to the outside."""
+    try:
+        normal = normalise_address(written)
+    except AddressError:
+        return None
+    return normal if domain_of(normal) in own_domains else None
+
+
+def _mark(persons: tuple[Person, ...], own_domains: frozenset[str] | None) -> tuple[Person, ...]:
+    if own_domains is None:
+        return persons
+    return tuple(replace(one, inside=find_inside(one.addr, own_domains) is not None) for one in persons)

@@ -69,7 +69,11 @@ class MailHead:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest's fields. `mail` stands for kinds mail and ticket, `re` and `state` for receipts, `of` for account."""
+    """A manifest's fields. `mail` stands for kinds mail and ticket, `re` and `state` for receipts, `of` for account.
+
+    `copy`: of a ticket, whether the answer comes back as an encrypted PDF as things stand; of the receipt for such an
+    answer, whether it did. None where nothing is said of it.
+    """
 
     kind: str
     portal: str
@@ -84,6 +88,7 @@ class Manifest:
     re: str | None = None
     state: str | None = None
     of: Account | None = None
+    copy: bool | None = None
 
     def encode(self) -> bytes:
         """Return M. Raises ValueError for fields that do not go with the kind, MailboxDataError `size`."""
@@ -115,6 +120,8 @@ class Manifest:
             values |= _write_mail(self.mail)
         if self.state is not None:
             values["state"] = self.state
+        if self.copy is not None:
+            values["copy"] = self.copy
         if self.of is not None:
             values["of"] = {"gen": self.of.gen, "enc": encode_b64(self.of.enc), "sign": encode_b64(self.of.sign)}
         octets = write_object(values)
@@ -212,6 +219,7 @@ def _read_manifest(fields: Fields) -> Manifest:
         re=fields.id("re") if kind == "receipt" or (fields.has("re") and not fields.is_null("re")) else None,
         state=fields.check("state", STATES, "unknown") if kind == "receipt" else None,
         of=of,
+        copy=fields.boolean("copy") if fields.has("copy") else None,
     )
 
 

@@ -22,10 +22,14 @@ ROLES = ("html", "text", "inline", "file", "preview")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A name and an address as in the header; the name may be empty."""
+    """A name and an address as in the header; the name may be empty.
+
+    `inside`: whether an answer to all reaches this person, None where nothing is said of it.
+    """
 
     name: str
     addr: str
+    inside: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +43,22 @@ class Part:
     size: int
 
 
-def write_persons(persons: Sequence[Person]) -> list[dict[str, str]]:
+def write_persons(persons: Sequence[Person]) -> list[dict[str, Any]]:
     """Return the JSON values."""
     return [write_person(person) for person in persons]
 
 
-def write_person(person: Person) -> dict[str, str]:
+def write_person(person: Person) -> dict[str, Any]:
     """Return the JSON value."""
-    return {"name": person.name, "addr": person.addr}
+    written: dict[str, Any] = {"name": person.name, "addr": person.addr}
+    return written if person.inside is None else {**written, "inside": person.inside}
 
 
 def read_person(untrusted_value: object) -> Person:
     """Read one person. Raises MailboxDataError."""
     fields = Fields(untrusted_value)
-    return Person(fields.text("name"), fields.text("addr"))
+    inside = fields.boolean("inside") if fields.has("inside") else None
+    return Person(fields.text("name"), fields.text("addr"), inside)
 
 
 def read_persons(fields: Fields, name: str) -> tuple[Person, ...]:

@@ -15,13 +15,15 @@ const KINDS = ["mail", "ticket", "receipt", "account"];
 
 /**
  * @typedef {{i: number, role: "html"|"text"|"inline"|"file"|"preview", name: string, type: string, size: number}} Part
+ * @typedef {{name: string, addr: string, inside: boolean | null}} Person  `inside`: does an answer to all reach this person; null where nothing is said
  * @typedef {Object} Manifest  fields as in the specification; which stand depends on kind
  * @property {"mail"|"ticket"|"receipt"|"account"} kind @property {string} id @property {number} gen @property {number} no @property {number} card @property {string} time
- * @property {string} thread @property {{name: string, addr: string}} from @property {{name: string, addr: string}[]} to @property {{name: string, addr: string}[]} cc
+ * @property {string} thread @property {Person} from @property {Person[]} to @property {Person[]} cc
  * @property {string} subject @property {string} snippet @property {string} expires @property {boolean} receipt @property {string} [re]
  * @property {"arrived"|"refused"} [state] @property {{gen: number, enc: string, sign: string}} [of]
  * @property {Uint8Array} key @property {Part[]} parts
  * @property {boolean} files tickets: may the answer have files
+ * @property {boolean | null} copy tickets: the answer comes back as an encrypted PDF as things stand; receipts: it did; null where nothing is said
  */
 
 /**
@@ -60,7 +62,8 @@ function readManifest(fields, listed, enc) {
   const kind = /** @type {Manifest["kind"]} */ (fields.check("kind", KINDS, "unknown"));
   const base = { kind, id: listed.id, gen: listed.gen, no, card: fields.number("card"), time: fields.time("time") };
   if (kind === "receipt") {
-    return /** @type {any} */ ({ ...base, re: fields.id("re"), state: fields.check("state", ["arrived", "refused"], "unknown") });
+    const state = fields.check("state", ["arrived", "refused"], "unknown");
+    return /** @type {any} */ ({ ...base, re: fields.id("re"), state, copy: readFlag(fields, "copy") });
   }
   if (kind === "account") {
     const of = fields.object("of");
@@ -80,12 +83,18 @@ function readManifest(fields, listed, enc) {
     key: fields.octets("key", 32),
     parts: readParts(fields),
     files: fields.has("files") ? fields.boolean("files") : false,
+    copy: readFlag(fields, "copy"),
   };
 }
 
-/** @param {Fields} fields */
+/** @param {Fields} fields @returns {Person} */
 function readAddress(fields) {
-  return { name: fields.text("name"), addr: fields.text("addr") };
+  return { name: fields.text("name"), addr: fields.text("addr"), inside: readFlag(fields, "inside") };
+}
+
+/** @param {Fields} fields @param {string} name @returns {boolean | null} */
+function readFlag(fields, name) {
+  return fields.has(name) ? fields.boolean(name) : null;
 }
 
 /** @param {Fields} fields with `parts` @returns {Part[]} */
