@@ -108,8 +108,31 @@ class ForwardAction:
                 [_settlement(one, State.DISCARDED, "2.1.5", "forwarded by a rule") for one in copies],
                 self._actor,
             )
-            targets = dict.fromkeys(address for one in copies for address in one.decision.forward_to)
-            # RFC 3461 5.2.7.1: reports about the addresses behind a forward are the forwarder's affair.
-            recipients = [Recipient(address, frozenset({"NEVER"})) for address in targets]
-            add_copies(tx, message.work.message.id, self._tenant, recipients)
+            add_copies(tx, message.work.message.id, self._tenant, forward_recipients(copies))
         return ()
+
+
+def forward_recipients(copies: Sequence[DecidedCopy]) -> list[Recipient]:
+    """Return the recipients that rules put in place of these copies, each once.
+
+    What the sender asked to be told goes with them (RFC 3461 5.2.7.2, 5.2.7.3): the copy before ends without a word, so
+    nobody else would tell of a refusal. Where two copies meet at one address, the one that asks for more counts.
+    """
+    found: dict[str, Recipient] = {}
+    for one in copies:
+        for address in one.decision.forward_to:
+            before = found.get(address)
+            found[address] = (
+                Recipient(address, _join_notify(before.notify, one.copy.notify), before.orcpt)
+                if before is not None
+                else Recipient(address, one.copy.notify, one.copy.orcpt)
+            )
+    return list(found.values())
+
+
+def _join_notify(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    if one is None or other is None:
+        # RFC 3461 4.1: no word asks for failures, and for delays if we like.
+        asked = (one or frozenset()) | (other or frozenset()) | {"FAILURE", "DELAY"}
+        return asked - {"NEVER"} if "SUCCESS" in asked else None
+    return (one | other) - {"NEVER"} or frozenset({"NEVER"})

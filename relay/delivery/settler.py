@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from relay.core.decision import Method
 from relay.core.errors import LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Event, SpoolPublicKey
@@ -17,11 +18,14 @@ from relay.delivery.errors import Why
 from relay.delivery.outcome import Deferred
 from relay.delivery.reports import Reports
 from relay.log import Log
+from relay.message.dsn import Action as DsnAction
+from relay.message.dsn import is_dsn_wanted
 from relay.spool.claims import give_back
 from relay.spool.settle import settle_many
 from relay.spool.system_mail import SystemMail, new_system_message
 from relay.spool.values import Delivery
 from relay.store.base import Database, Tx
+from relay.store.repositories.decisions import decisions_of
 from relay.store.repositories.messages import PORTAL, SYSTEM
 from relay.store.writer import GroupCommitWriter, call_each
 
@@ -103,7 +107,7 @@ class Settler:
         for mail in mails:
             new_system_message(tx, self._spool_public, tenant, mail, self._actor)
         for ending in endings:
-            reason = _reason_to_alert(delivery, ending)
+            reason = _reason_to_alert(delivery, ending) or _reason_of_silence(tx, delivery, ending)
             if reason:
                 message, detail = delivery.message, {"reason": reason, "status": ending.status}
                 tx.append_event(Event("alert.raised", self._actor, tenant, message.id, ending.copy.id, detail))
@@ -120,4 +124,21 @@ def _reason_to_alert(delivery: Delivery, ending: Ending) -> str:
     outcome = ending.outcome
     if isinstance(outcome, Deferred) and outcome.why is Why.ROUTE and ending.copy.attempts <= 1:
         return "no next hop for a recipient: look at the mailer table"
+    return ""
+
+
+def _reason_of_silence(tx: Tx, delivery: Delivery, ending: Ending) -> str:
+    """Return what an operator has to hear because nobody else does: a copy that we added ends and asks for no report.
+
+    Its first copy ended without a word when the rule moved it on, so this is the last trace of an acknowledged mail.
+    """
+    if ending.settlement is None or ending.settlement.state is not State.FAILED:
+        return ""
+    if delivery.message.reverse_path and is_dsn_wanted(ending.copy.notify, DsnAction.FAILED):
+        return ""
+    for one in decisions_of(tx, delivery.message.id):
+        if one.decision.method is Method.FORWARD and ending.copy.normal_address in one.decision.forward_to:
+            return "a mail that a rule forwarded was refused, and its sender is told nothing"
+        if one.decision.method is Method.RETURN:
+            return "an automatic answer that was passed on was refused, and its sender is told nothing"
     return ""

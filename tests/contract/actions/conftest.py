@@ -1,0 +1,3 @@
+from tests.contract.actions.stage import stage
+
+__all__ = ["stage"]
