@@ -1,24 +1,25 @@
 /**
- * Worker that runs Argon2id (RFC 9106), so that the page does not freeze and the memory goes with the worker.
+ * Worker that runs Argon2id, so that the page does not freeze and the memory goes with the worker.
  * Parameters come from the page's script, never from a server: see sealed/stretch.js. sealed-mailbox 4.
  */
-import { argon2id } from "hash-wasm";
+import { Argon2 } from "./sealed/argon2.js";
 
-self.addEventListener("message", async ({ data: { id, secret, salt, parameters } }) => {
+/** Milliseconds until the memory is wiped: not while the answer is still on its way to a reader who waits. */
+const WIPE = 2000;
+/** @type {Argon2 | undefined} */
+let argon;
+let wiping = 0;
+
+self.addEventListener("message", ({ data: { id, secret, salt, parameters } }) => {
+  clearTimeout(wiping);
   try {
-    const master = await argon2id({
-      password: secret,
-      salt,
-      parallelism: 1,
-      iterations: parameters.passes,
-      memorySize: parameters.memory,
-      hashLength: 32,
-      outputType: "binary",
-    });
+    argon ??= new Argon2();
+    const master = argon.run(secret, salt, parameters);
     self.postMessage({ id, master }, { transfer: [master.buffer] });
   } catch {
     self.postMessage({ id, failed: true });
   } finally {
     secret.fill(0);
+    wiping = self.setTimeout(() => argon?.wipe(), WIPE);
   }
 });

@@ -29,7 +29,7 @@ export async function importReply(pub, privateHex) {
   const algorithm = { name: "ECDH", namedCurve: "P-256" };
   return {
     privateKey: await crypto.subtle.importKey("jwk", jwk(pub, privateHex), algorithm, false, ["deriveBits"]),
-    publicKey: await crypto.subtle.importKey("raw", fromB64(pub), algorithm, true, []),
+    pub: fromB64(pub),
   };
 }
 

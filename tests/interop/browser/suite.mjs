@@ -5,7 +5,10 @@
 import * as sealed from "../../../static/portal/sealed.js";
 import { isCommonPassword } from "../../../static/portal/src/engine/common_passwords.js";
 import { makeEml, safeFileName, zipFiles } from "../../../static/portal/src/engine/export.js";
-import { fromHex, makeRelayCapsule, openUp, sealDown, signCard, toHex } from "./relay_side.mjs";
+import { Argon2 } from "../../../static/portal/src/sealed/argon2.js";
+import { Hpke } from "../../../static/portal/src/sealed/hpke.js";
+import { importPrivate, openHpke, sealHpke } from "../../../static/portal/src/sealed/primitives.js";
+import { fromHex, importReply, makeRelayCapsule, openUp, sealDown, signCard, toHex } from "./relay_side.mjs";
 import { runVectors } from "./vectors.mjs";
 
 const PORTAL = "ENJHhdjed6rBfPOxg9HE-w";
@@ -267,7 +270,7 @@ async function checkRekey(world) {
   sealed.dropSeeds(opened);
   demand(opened.seed.every((octet) => octet === 0) && opened.body.older[0].seed.every((octet) => octet === 0), "seeds stay");
   const item = await sealed.sealUp(made.keys, world.cards.newest, { kind: "read", re: world.manifest.id });
-  const read = await openUp({ privateKey: world.reply.privateKey, publicKey: world.reply.publicKey }, { ...item, portal: PORTAL, box: BOX, sign: made.keys.sign });
+  const read = await openUp({ privateKey: world.reply.privateKey, pub: fromB64(world.reply.pub) }, { ...item, portal: PORTAL, box: BOX, sign: made.keys.sign });
   demand(read.kind === "read" && read.mode === "browser" && item.self === null, "the item is another");
 }
 
@@ -368,8 +371,46 @@ async function makeFiles() {
   return { zip: toB64(new Uint8Array(await zip.arrayBuffer())), eml: toB64(new Uint8Array(await eml.arrayBuffer())) };
 }
 
+/** Tags and hashes in hex; one instance for all, so that what a run left lies under the next. */
+async function argon2({ runs, hashes }) {
+  const own = new Argon2();
+  return {
+    tags: runs.map(({ secret, salt, memory, passes }) => toHex(own.run(fromHex(secret), fromHex(salt), { memory, passes }))),
+    hashes: hashes.map(({ length, input }) => toHex(own.hash(length, fromHex(input)))),
+  };
+}
+
+/** @param {{suite: number, private: string, pub: string}} given @returns {Promise<{privateKey: CryptoKey, pub: Uint8Array}>} */
+const importRecipient = ({ suite, private: octets, pub }) =>
+  suite === 1 ? importPrivate("X25519", fromHex(octets)) : importReply(toB64(fromHex(pub)), octets);
+
+/** opened: plaintexts in hex, or the code of the refusal; sealed: what the other side has to open. */
+async function hpke({ rfc, open, seal }) {
+  const opened = [];
+  for (const one of open) {
+    const attempt = async () => toHex(await openHpke(one.suite, await importRecipient(one), fromHex(one.info), fromHex(one.sealed)));
+    opened.push(await attempt().catch((error) => error.code ?? `${error}`));
+  }
+  const sealedBoxes = [];
+  for (const one of seal) {
+    const attempt = async () => toHex(await sealHpke(one.suite, fromHex(one.pub), fromHex(one.info), fromHex(one.plaintext)));
+    sealedBoxes.push(await attempt().catch((error) => error.code ?? `${error}`));
+  }
+  return { rfc: await Promise.all(rfc.map(openOfRfc)), opened, sealed: sealedBoxes };
+}
+
+/** The RFC's vectors have AES-128 and an AAD. */
+async function openOfRfc(one) {
+  const { privateKey, pub } = await importRecipient(one);
+  const algorithm = one.suite === 1 ? { name: "X25519" } : { name: "ECDH", namedCurve: "P-256" };
+  const suite = new Hpke(one.suite === 1 ? 0x20 : 0x10, algorithm, pub.length, [1, 16]);
+  const enc = fromHex(one.enc);
+  const { key, iv } = await suite.schedule(privateKey, enc, enc, pub, fromHex(one.info));
+  return toHex(new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData: fromHex(one.aad) }, key, fromHex(one.ct))));
+}
+
 /** @param {string} name @param {any} data @param {any} argon */
 export async function run(name, data, argon) {
-  const suites = { vectors: (given) => runVectors(given, argon), forms, properties, makeFiles };
+  const suites = { vectors: (given) => runVectors(given, argon), forms, properties, makeFiles, argon2, hpke };
   return suites[name](data);
 }

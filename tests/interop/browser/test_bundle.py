@@ -38,11 +38,9 @@ def test_every_file_is_there_under_its_hash(manifest: dict[str, dict[str, str]])
     }
 
 
-def test_the_licences_of_what_is_inside_are_beside_it() -> None:
-    text = (DIST / "LICENSES.txt").read_text("utf-8")
-    for package in ("@hpke/core", "@hpke/common", "hash-wasm"):
-        assert f"\n{package} " in f"\n{text}"
-    assert text.count("Permission is hereby granted") >= 3
+def test_only_our_own_code_is_inside() -> None:
+    # What other packages' licences ask for would stand there: .ci/bundle.mjs writes it.
+    assert (DIST / "LICENSES.txt").read_text("utf-8") == ""
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 /**
  * WebCrypto and HPKE under the names of sealed-mailbox 4: hkdf, gcm, Ed25519, ES256, HPKE suites 1 and 2.
- * Private keys are imported as PKCS#8 and non-extractable: @hpke/core's own importKey makes extractable ones.
+ * Private keys are imported as PKCS#8 and non-extractable.
  */
-import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
 import { concat, fromB64, pae, randomBytes } from "./encoding.js";
 import { SealedDataError } from "./errors.js";
+import { Hpke } from "./hpke.js";
 
 const subtle = globalThis.crypto.subtle;
 const NONCE = 12;
@@ -14,8 +14,8 @@ export const GCM_OVERHEAD = NONCE + TAG;
 export const SUITE_X25519 = 1;
 export const SUITE_P256 = 2;
 const SUITES = {
-  [SUITE_X25519]: { length: 32, hpke: new CipherSuite({ kem: new DhkemX25519HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() }) },
-  [SUITE_P256]: { length: 65, hpke: new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() }) },
+  [SUITE_X25519]: new Hpke(0x20, { name: "X25519" }, 32),
+  [SUITE_P256]: new Hpke(0x10, { name: "ECDH", namedCurve: "P-256" }, 65),
 };
 // RFC 8410: PrivateKeyInfo of 32 octets, up to the octets themselves.
 const PKCS8 = { X25519: hex("302e020100300506032b656e04220420"), Ed25519: hex("302e020100300506032b657004220420") };
@@ -66,7 +66,7 @@ export async function openGcm(key, untrustedSealed, aad) {
 /**
  * A private key and its public half; the octets are not kept.
  * @param {"X25519" | "Ed25519"} name @param {Uint8Array} octets 32
- * @returns {Promise<{privateKey: CryptoKey, publicKey: CryptoKey, pub: Uint8Array}>} privateKey non-extractable
+ * @returns {Promise<{privateKey: CryptoKey, pub: Uint8Array}>} privateKey non-extractable
  */
 export async function importPrivate(name, octets) {
   const uses = name === "X25519" ? ["deriveBits"] : ["sign"];
@@ -75,9 +75,8 @@ export async function importPrivate(name, octets) {
   const copy = await subtle.importKey("pkcs8", pkcs8, { name }, true, /** @type {KeyUsage[]} */ (uses));
   const pub = fromB64((await subtle.exportKey("jwk", copy)).x, 32);
   const privateKey = await subtle.importKey("pkcs8", pkcs8, { name }, false, /** @type {KeyUsage[]} */ (uses));
-  const publicKey = await subtle.importKey("raw", pub, { name }, true, name === "X25519" ? [] : ["verify"]);
   pkcs8.fill(0);
-  return { privateKey, publicKey, pub };
+  return { privateKey, pub };
 }
 
 /** @param {CryptoKey} privateKey @param {string} label @param {Uint8Array} octets @returns {Promise<Uint8Array>} 64 octets */
@@ -107,27 +106,24 @@ async function verify(pub, keyAlgorithm, algorithm, octets, sig, badKey) {
 
 /** @param {number} suite @param {Uint8Array} pub @param {Uint8Array} info @param {Uint8Array} plaintext @returns {Promise<Uint8Array>} enc || ct */
 export async function sealHpke(suite, pub, info, plaintext) {
-  const { hpke, length } = SUITES[suite] ?? refuseSuite();
-  if (pub.length !== length) throw new SealedDataError("format");
+  const hpke = SUITES[suite] ?? refuseSuite();
+  if (pub.length !== hpke.length) throw new SealedDataError("format");
   try {
-    const recipientPublicKey = await hpke.kem.deserializePublicKey(pub);
-    const { ct, enc } = await hpke.seal({ recipientPublicKey, info }, plaintext);
-    return concat(new Uint8Array(enc), new Uint8Array(ct));
+    return await hpke.seal(pub, info, plaintext);
   } catch {
     throw new SealedDataError("format");
   }
 }
 
 /**
- * @param {number} suite @param {{privateKey: CryptoKey, publicKey: CryptoKey}} recipientKey @param {Uint8Array} info
+ * @param {number} suite @param {{privateKey: CryptoKey, pub: Uint8Array}} recipientKey @param {Uint8Array} info
  * @param {Uint8Array} untrustedSealed @returns {Promise<Uint8Array>} refuses with `auth`
  */
 export async function openHpke(suite, recipientKey, info, untrustedSealed) {
-  const { hpke, length } = SUITES[suite] ?? refuseSuite();
-  if (untrustedSealed.length < length + TAG) throw new SealedDataError("auth");
+  const hpke = SUITES[suite] ?? refuseSuite();
+  if (untrustedSealed.length < hpke.length + TAG) throw new SealedDataError("auth");
   try {
-    const opened = await hpke.open({ recipientKey, enc: untrustedSealed.slice(0, length), info }, untrustedSealed.slice(length));
-    return new Uint8Array(opened);
+    return await hpke.open(recipientKey.privateKey, recipientKey.pub, info, untrustedSealed);
   } catch {
     throw new SealedDataError("auth");
   }

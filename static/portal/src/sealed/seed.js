@@ -8,7 +8,7 @@ export const SEED_LENGTH = 32;
 /**
  * @typedef {Object} SeedKeys  private keys non-extractable, no octets kept
  * @property {string} portal @property {string} box @property {number} gen
- * @property {{privateKey: CryptoKey, publicKey: CryptoKey}} encKey X25519 @property {string} enc public, b64
+ * @property {{privateKey: CryptoKey, pub: Uint8Array}} encKey X25519 @property {string} enc public, b64
  * @property {CryptoKey} signKey Ed25519 @property {string} sign public, b64
  * @property {CryptoKey} store @property {CryptoKey} body
  */
@@ -25,7 +25,7 @@ export async function deriveSeedKeys(seed, portal, box, gen) {
     portal,
     box,
     gen,
-    encKey: { privateKey: encKey.privateKey, publicKey: encKey.publicKey },
+    encKey,
     enc: toB64(encKey.pub),
     signKey: signKey.privateKey,
     sign: toB64(signKey.pub),
