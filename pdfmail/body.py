@@ -38,6 +38,8 @@ class BodyPlan:
     """`text`, `html`, `preformatted` or `notice`, as in PdfReport."""
     text: str | None = None
     rendered: RenderedBody | None = None
+    shown: frozenset[int] = frozenset()
+    """Positions in the mail's images of the pictures that the pages show in full."""
     cause: str | None = None
     is_complete: bool = True
     """False when pages do not show the whole body."""
@@ -63,9 +65,9 @@ def plan_body(
     cause: str | None = None
     if markup is not None:
         body = HtmlBody(html=_prefix_markup(markup, head), images=mail.images, language=language, max_pages=max_pages)
-        rendered, cause = _render(renderer, body)
+        rendered, shown, cause = _render(renderer, body)
         if rendered is not None:
-            return BodyPlan("html", rendered=rendered)
+            return BodyPlan("html", rendered=rendered, shown=shown)
         if text is None or not text.strip():
             return BodyPlan("notice", cause=cause, is_complete=False)
     if text is None:
@@ -73,7 +75,7 @@ def plan_body(
     is_complete = markup is None
     if not draws_text or (head and renderer is not None and cause is None):
         body = HtmlBody(text=_prefix_text(mail.text or "", head), language=language, max_pages=max_pages)
-        rendered, text_cause = _render(renderer, body)
+        rendered, _, text_cause = _render(renderer, body)
         if rendered is not None:
             why = cause if not draws_text else (cause or HEAD_SCRIPT)
             return BodyPlan("preformatted", rendered=rendered, cause=why, is_complete=is_complete)
@@ -92,17 +94,18 @@ def _plan_boxes(plan: BodyPlan, fonts: FontSet) -> BodyPlan:
     return replace(plan, has_boxes=True)
 
 
-def _render(renderer: BodyRenderer | None, body: HtmlBody) -> tuple[RenderedBody | None, str | None]:
+def _render(renderer: BodyRenderer | None, body: HtmlBody) -> tuple[RenderedBody | None, frozenset[int], str | None]:
     if renderer is None:
-        return None, NO_RENDERER
+        return None, frozenset(), NO_RENDERER
     try:
-        return read_body(renderer.render_body(body)), None
+        drawn = renderer.render_body(body)
+        return read_body(drawn.pdf), drawn.shown, None
     except RenderError as error:
-        return None, error.cause.value
+        return None, frozenset(), error.cause.value
     except UnguardedHostError:
-        return None, UNGUARDED
+        return None, frozenset(), UNGUARDED
     except BrokenBodyError:
-        return None, BROKEN
+        return None, frozenset(), BROKEN
 
 
 def _prefix_text(text: str, head: Sequence[tuple[str, str]]) -> str:

@@ -61,6 +61,10 @@ class InlineImage:
     content_id: str
     media_type: str
     content: bytes
+    name: str = ""
+    """File name under which it comes along when the pages do not show it; empty has one made up."""
+    is_attached: bool = False
+    """It comes along in any case: among the attachments, or elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,21 @@ class HtmlBody:
     max_pages: int = 300
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnPages:
+    """What a body renderer made."""
+
+    pdf: bytes
+    """Complete, unencrypted, tagged A4 PDF of the body alone."""
+    shown: frozenset[int] = frozenset()
+    """Positions in HtmlBody.images of the pictures that stand on the pages in full."""
+
+
 class BodyRenderer(Protocol):
     """Turns HTML, or text in any script, into tagged body pages."""
 
-    def render_body(self, body: HtmlBody) -> bytes:
-        """Return a complete, unencrypted, tagged A4 PDF of the body alone.
+    def render_body(self, body: HtmlBody) -> DrawnPages:
+        """Return the pages of the body alone.
 
         Raises RenderError when this body cannot be drawn within the limits, UnguardedHostError when the host forbids
         the guard.

@@ -8,9 +8,11 @@ Specification: docs/pdf.md.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -25,7 +27,7 @@ from .errors import OptionError
 from .fonts import FontSet
 from .graft import draw_rendered_body
 from .lastpage import draw_last_page
-from .model import BodyRenderer, Brand, Cipher, MailContent, PdfOptions, PdfReport
+from .model import Attachment, BodyRenderer, Brand, Cipher, MailContent, PdfOptions, PdfReport
 from .names import clean_name, make_unique
 from .original import build_original
 from .passphrase import validate_password
@@ -76,6 +78,8 @@ def write_pdf(
         fields = tuple(_abridge(template, field) for field in fields)
     running = title.shown or title.value
 
+    mail = _attach_pictures(mail, plan.shown)
+    names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
     file = PdfFile(out, options.cipher, options.user_password)
     draft = DocumentDraft(file, template, wording.document_title)
     files, rows = _embed_attachments(file, mail, names, template)
@@ -88,7 +92,11 @@ def write_pdf(
         for section in draft.root.kids[before:]:
             assert isinstance(section, StructNode)
             section.language = language
-    files.extend(_embed_rest(file, mail, is_complete=body.is_complete, taken=names))
+    original = mail.message_eml
+    if original is None and not body.is_complete:
+        original = build_original(mail)
+    if original is not None:
+        files.append(embed_octets(file, original, ORIGINAL_NAME, "message/rfc822").entry)
     draw_last_page(draft, options, has_original=any(item.name == ORIGINAL_NAME for item in files))
     octets = draft.finish(
         files,
@@ -190,6 +198,22 @@ def _draw_note(draft: DocumentDraft, subject: str, title: str, text: str) -> Non
     draw_lines(canvas, section.child("P"), template.fit(text, style, TEXT_WIDTH), place, style)
 
 
+def _attach_pictures(mail: MailContent, shown: frozenset[int]) -> MailContent:
+    """Return the mail with every picture of its body that no page shows in full among the attachments."""
+    seen = {mail.images[place].content for place in shown if place < len(mail.images)}
+    left = [
+        Attachment(
+            image.name or f"image-{place}.{image.media_type.rpartition('/')[2][:4]}",
+            image.media_type,
+            partial(io.BytesIO, image.content),
+            len(image.content),
+        )
+        for place, image in enumerate(mail.images, 1)
+        if place - 1 not in shown and not image.is_attached and image.content not in seen
+    ]
+    return replace(mail, attachments=(*mail.attachments, *left)) if left else mail
+
+
 def _embed_attachments(
     file: PdfFile, mail: MailContent, names: Sequence[str], template: Template
 ) -> tuple[list[EmbeddedFile], list[FileRow]]:
@@ -203,22 +227,3 @@ def _embed_attachments(
         kind = name_type(wording, name, attachment.media_type)
         rows.append(FileRow(name, kind, format_size(wording, written.size)))
     return files, rows
-
-
-def _embed_rest(file: PdfFile, mail: MailContent, *, is_complete: bool, taken: Sequence[str]) -> list[EmbeddedFile]:
-    """Embed message.eml, and the pictures of a body that was not rendered."""
-    files = []
-    if not is_complete and mail.html is not None and mail.message_eml is not None:
-        # The caller's message.eml holds texts only; pictures that no page shows come along as files.
-        names = [
-            f"image-{place}.{image.media_type.rpartition('/')[2][:4]}" for place, image in enumerate(mail.images, 1)
-        ]
-        unique = make_unique([*taken, *(clean_name(name) for name in names)])[len(taken) :]
-        for name, image in zip(unique, mail.images, strict=True):
-            files.append(embed_octets(file, image.content, name, image.media_type).entry)
-    original = mail.message_eml
-    if original is None and not is_complete:
-        original = build_original(mail)
-    if original is not None:
-        files.append(embed_octets(file, original, ORIGINAL_NAME, "message/rfc822").entry)
-    return files

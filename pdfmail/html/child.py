@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pdfmail.errors import RenderCause, RenderError
 from pdfmail.html import guard
 from pdfmail.html.fonts import FONT_FOLDERS, FONTCONFIG_FOLDERS
-from pdfmail.html.job import RenderLimits, Word, decode_job
-from pdfmail.model import HtmlBody
+from pdfmail.html.job import RenderLimits, Word, decode_job, encode_shown
+from pdfmail.model import DrawnPages, HtmlBody
 
 RECURSION_LIMIT = 4000  # layout recurses some ten frames a level; the sanitiser caps the levels
 
-DrawBody = Callable[[HtmlBody], bytes]
+DrawBody = Callable[[HtmlBody], DrawnPages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ def check_no_network() -> None:
 
 def _draw_answer(job: int, draw: DrawBody) -> bytes:
     try:
-        return Word.OK.value.encode() + b"\n" + draw(decode_job(_read_all(job)))
+        drawn = draw(decode_job(_read_all(job)))
+        return b"".join((Word.OK.value.encode(), b"\n", encode_shown(drawn.shown), drawn.pdf))
     except MemoryError:
         word = Word.MEMORY
     except RenderError as error:

@@ -15,14 +15,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pdfmail.errors import PdfMailError, RenderCause, RenderError, UnguardedHostError
 from pdfmail.html.fonts import PACKAGES
-from pdfmail.html.job import ANSWER_OCTETS, RenderLimits, Word, encode_job
-from pdfmail.model import HtmlBody
+from pdfmail.html.job import ANSWER_OCTETS, RenderLimits, Word, choose_images, decode_shown, encode_job
+from pdfmail.model import DrawnPages, HtmlBody
 
 START_SECONDS = 60.0  # importing the layout engine on a loaded machine, and building a font cache if there is none
 GRACE_SECONDS = 5.0  # on top of the wall clock that the zygote keeps
@@ -75,20 +76,20 @@ class ConfinedRenderer:
         with self._lock:
             self._ensure_zygote()
 
-    def render_body(self, body: HtmlBody) -> bytes:
-        """Return a complete, unencrypted, tagged A4 PDF of the body alone.
+    def render_body(self, body: HtmlBody) -> DrawnPages:
+        """Return the pages of the body alone.
 
         Raises RenderError when this body cannot be drawn within the limits, UnguardedHostError when the host forbids
         the guard, RendererStartError (temporary) when the render process itself does not work here.
         """
         if (body.html is None) == (body.text is None):
             raise RenderError(RenderCause.INPUT)
-        job = encode_job(body)
+        job, kept = encode_job(body), choose_images(body.images)
         self._forget_parents_zygote()
         with self._lock:
             for _ in range(2):
                 try:
-                    return self._render(job)
+                    return self._render(job, kept)
                 except _ZygoteGoneError:
                     self._stop()
         raise RendererStartError("the render process ended twice during one body; look for the kernel's OOM killer")
@@ -105,7 +106,7 @@ class ConfinedRenderer:
             self._process, self._control, self._owner = None, None, os.getpid()
             self._lock = threading.Lock()
 
-    def _render(self, job: bytes) -> bytes:
+    def _render(self, job: bytes, kept: Sequence[int]) -> DrawnPages:
         control = self._ensure_zygote()
         read_end, write_end = os.pipe()
         try:
@@ -116,7 +117,7 @@ class ConfinedRenderer:
             untrusted_answer, verdict = self._collect(control, read_end)
         finally:
             os.close(read_end)
-        return self._judge(untrusted_answer, verdict)
+        return self._judge(untrusted_answer, verdict, kept)
 
     def _collect(self, control: socket.socket, read_end: int) -> tuple[bytearray, str]:
         """Read the answer to its end and the zygote's verdict on the child."""
@@ -145,13 +146,18 @@ class ConfinedRenderer:
         assert verdict is not None
         return answer, verdict
 
-    def _judge(self, untrusted_answer: bytearray, verdict: str) -> bytes:
+    def _judge(self, untrusted_answer: bytearray, verdict: str, kept: Sequence[int]) -> DrawnPages:
         end = untrusted_answer.find(b"\n", 0, 64)
         word = bytes(untrusted_answer[: max(end, 0)])
         if verdict.startswith("exit 0 "):
-            is_pdf = untrusted_answer.startswith(b"%PDF-", end + 1) and b"%%EOF" in untrusted_answer[-16:]
-            if word == Word.OK.value.encode() and is_pdf:
-                return bytes(memoryview(untrusted_answer)[end + 1 :])
+            start = untrusted_answer.find(b"\n", end + 1, end + 3 + len(kept)) + 1
+            is_pdf = untrusted_answer.startswith(b"%PDF-", start) and b"%%EOF" in untrusted_answer[-16:]
+            if word == Word.OK.value.encode() and start and is_pdf:
+                try:
+                    shown = decode_shown(bytes(untrusted_answer[end + 1 : start - 1]), kept)
+                except ValueError:
+                    raise RenderError(RenderCause.CRASH) from None
+                return DrawnPages(bytes(memoryview(untrusted_answer)[start:]), shown)
             if word == Word.UNGUARDED.value.encode():
                 self._stop()
                 raise UnguardedHostError("the render process could not be cut off; see docs/operator for the settings")

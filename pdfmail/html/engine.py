@@ -24,6 +24,7 @@ from pdfmail.html.pictures import Picture
 OPTIONS = {"presentational_hints": True, "pdf_tags": True}
 FITS = 0.985  # content that reaches this little into the margin is left alone
 MIN_ZOOM = 0.4
+SEEN_PX = 8  # a larger picture drawn smaller than this shows nothing
 PAGE_LOGGER = "weasyprint.progress"
 
 
@@ -86,8 +87,12 @@ def parse_stylesheet(text: str) -> Any:
     return CSS(string=text, url_fetcher=PictureFetcher({}))
 
 
-def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[str, Picture], max_pages: int) -> bytes:
-    """Return the tagged PDF of the tree. Raises RenderError when it has more than `max_pages` pages.
+def draw_document(
+    tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[str, Picture], max_pages: int
+) -> tuple[bytes, frozenset[str]]:
+    """Return the tagged PDF of the tree and the keys of the pictures that stand on its pages.
+
+    Raises RenderError when it has more than `max_pages` pages.
 
     A body that is wider than the page (a table from a spreadsheet) is drawn smaller, so that nothing is cut off.
     """
@@ -112,7 +117,8 @@ def draw_document(tree: Element, stylesheet: Any, fonts: Any, pictures: Mapping[
             zoom = 1.0
         if len(document.pages) > max_pages:
             raise RenderError(RenderCause.PAGES)
-        return bytes(document.write_pdf(zoom=zoom, **OPTIONS))
+        shown = find_shown(document, pictures) if pictures else frozenset()
+        return bytes(document.write_pdf(zoom=zoom, **OPTIONS)), shown
     finally:
         progress.removeHandler(counter)
 
@@ -130,6 +136,22 @@ def measure_width(document: Any) -> float:
             if isinstance(box, _MEASURED):
                 widest = max(widest, box.position_x + box.width - left)
     return float(widest)
+
+
+def find_shown(document: Any, pictures: Mapping[str, Picture]) -> frozenset[str]:
+    """Return the keys of the pictures that a reader can see: laid out, visible, and not squeezed to a few pixels."""
+    shown: set[str] = set()
+    for page in document.pages:
+        for box in page._page_box.descendants():
+            if not isinstance(box, boxes.ReplacedBox) or box.element is None or box.style["visibility"] != "visible":
+                continue
+            key = str(box.element.get("src", "")).removeprefix("cid:")
+            picture = pictures.get(key)
+            if picture is None:
+                continue
+            if box.width >= min(picture.width, SEEN_PX) and box.height >= min(picture.height, SEEN_PX):
+                shown.add(key)
+    return frozenset(shown)
 
 
 _MEASURED = (boxes.TableBox, boxes.TextBox, boxes.ReplacedBox)

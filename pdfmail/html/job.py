@@ -1,13 +1,16 @@
 """How one body travels into the render child, and which words may come back out.
 
 Job: a four-octet length (big endian), a JSON header of that length, then the octets of the pictures in order.
-Answer: one word and a newline, and after `ok` the PDF. No text of the mail travels back but inside the PDF.
+Answer: one word and a newline; after `ok` a line that says which pictures the pages show, and the PDF. No text of the
+mail travels back but inside the PDF.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,14 +40,20 @@ class RenderLimits:
     wall_seconds: float = 20.0
 
 
+def choose_images(images: Sequence[InlineImage]) -> list[int]:
+    """Return the positions of the pictures that travel into the child."""
+    kept: list[int] = []
+    room = JOB_IMAGE_OCTETS
+    for position, image in enumerate(images):
+        if len(image.content) <= room:
+            kept.append(position)
+            room -= len(image.content)
+    return kept
+
+
 def encode_job(body: HtmlBody) -> bytes:
     """Return the octets of `body` for the child."""
-    kept: list[InlineImage] = []
-    room = JOB_IMAGE_OCTETS
-    for image in body.images:
-        if len(image.content) <= room:
-            kept.append(image)
-            room -= len(image.content)
+    kept = [body.images[position] for position in choose_images(body.images)]
     header = json.dumps(
         {
             "html": body.html,
@@ -67,3 +76,19 @@ def decode_job(octets: bytes) -> HtmlBody:
         images.append(InlineImage(content_id, media_type, octets[position : position + size]))
         position += size
     return HtmlBody(header["html"], header["text"], tuple(images), header["language"], header["max_pages"])
+
+
+_SHOWN = re.compile(rb"[0-9a-f]+")
+
+
+def encode_shown(shown: Iterable[int]) -> bytes:
+    """Return the line that names pictures by their positions in the job: a number in hexadecimal, one bit a picture."""
+    return b"%x\n" % sum(1 << position for position in set(shown))
+
+
+def decode_shown(untrusted_line: bytes, kept: Sequence[int]) -> frozenset[int]:
+    """Return the positions in the body's pictures; `kept` are those that travelled. ValueError for anything else."""
+    if len(untrusted_line) > len(kept) // 4 + 1 or not _SHOWN.fullmatch(untrusted_line):
+        raise ValueError("not a line of pictures")
+    bits = int(untrusted_line, 16)
+    return frozenset(position for place, position in enumerate(kept) if bits >> place & 1)

@@ -35,6 +35,8 @@ class Picture:
     content: bytes
     width: int
     height: int
+    is_whole: bool = True
+    """False when it is only part of what the mail holds: made smaller, or the first of several frames."""
 
 
 def normalise_content_id(untrusted_id: str) -> str:
@@ -75,24 +77,35 @@ class PictureBook:
     """The pictures of one mail by Content-ID, each checked at its first use."""
 
     def __init__(self, images: Sequence[InlineImage]) -> None:
-        self._images = {normalise_content_id(image.content_id): image for image in images}
+        # Of several with one Content-ID the last one counts.
+        self._images = {
+            normalise_content_id(image.content_id): (position, image.content) for position, image in enumerate(images)
+        }
         self._checked: dict[str, Picture | None] = {}
         self._room = MAX_PIXELS_ALL
 
     def find(self, untrusted_id: str) -> tuple[str, Picture] | None:
         """Return a safe key and the picture that `cid:` names, None if there is none that can be shown."""
         name = normalise_content_id(untrusted_id)
-        image = self._images.get(name)
-        if image is None:
+        found = self._images.get(name)
+        if found is None:
             return None
         if name not in self._checked:
-            self._checked[name] = self._check(image.content)
+            self._checked[name] = self._check(found[1])
         picture = self._checked[name]
         return None if picture is None else (f"p{list(self._checked).index(name)}", picture)
 
     def list_used(self) -> dict[str, Picture]:
         """Return the pictures found so far by their safe keys."""
         return {f"p{number}": picture for number, picture in enumerate(self._checked.values()) if picture is not None}
+
+    def list_whole(self) -> dict[str, int]:
+        """Return the safe keys of the pictures found so far that are all there is, with their places in `images`."""
+        return {
+            f"p{number}": self._images[name][0]
+            for number, (name, picture) in enumerate(self._checked.items())
+            if picture is not None and picture.is_whole
+        }
 
     def _check(self, untrusted_content: bytes) -> Picture | None:
         try:
@@ -104,10 +117,11 @@ class PictureBook:
                     if not 0 < pixels <= min(MAX_PIXELS, self._room):
                         return None
                     self._room -= pixels
+                    has_more = bool(getattr(image, "is_animated", False))
                     if pixels <= KEEP_PIXELS and image.format in MIME:
                         image.load()
-                        return Picture(MIME[image.format], untrusted_content, width, height)
-                    return _make_smaller(image)
+                        return Picture(MIME[image.format], untrusted_content, width, height, not has_more)
+                    return _make_smaller(image, is_whole=pixels <= KEEP_PIXELS and not has_more)
         except MemoryError:
             raise
         except Exception:  # Pillow's decoders raise whatever they like on broken files
@@ -124,7 +138,7 @@ def make_samples() -> tuple[InlineImage, ...]:
     return tuple(samples)
 
 
-def _make_smaller(image: Image.Image) -> Picture:
+def _make_smaller(image: Image.Image, *, is_whole: bool) -> Picture:
     """Return the first frame as a PNG or JPEG of at most KEEP_EDGE pixels a side."""
     if image.format == "JPEG":
         image.draft("RGB", (KEEP_EDGE, KEEP_EDGE))  # decodes at a half, a quarter or an eighth
@@ -138,6 +152,6 @@ def _make_smaller(image: Image.Image) -> Picture:
         rotated = Image.Exif()
         rotated[0x0112] = exif.get(0x0112, 1)  # orientation only; the rest of EXIF stays behind
         frame.save(out, "JPEG", quality=85, exif=rotated)
-        return Picture("image/jpeg", out.getvalue(), *frame.size)
+        return Picture("image/jpeg", out.getvalue(), *frame.size, is_whole)
     frame.save(out, "PNG")
-    return Picture("image/png", out.getvalue(), *frame.size)
+    return Picture("image/png", out.getvalue(), *frame.size, is_whole)

@@ -19,7 +19,7 @@ from pdfmail.html.page import STYLESHEET, build_text_tree, wrap_body
 from pdfmail.html.pictures import Picture, make_samples
 from pdfmail.html.sanitise import sanitise_html
 from pdfmail.html.texts import choose_texts
-from pdfmail.model import HtmlBody
+from pdfmail.model import DrawnPages, HtmlBody
 
 
 class BodyPainter:
@@ -45,22 +45,24 @@ class BodyPainter:
         gc.collect()
         gc.freeze()
 
-    def paint(self, body: HtmlBody) -> bytes:
-        """Return the PDF of one body. Raises RenderError (pages, input)."""
+    def paint(self, body: HtmlBody) -> DrawnPages:
+        """Return the pages of one body. Raises RenderError (pages, input)."""
         return self._paint(body, self._fonts)
 
-    def _paint(self, body: HtmlBody, fonts: Any) -> bytes:
+    def _paint(self, body: HtmlBody, fonts: Any) -> DrawnPages:
         texts = choose_texts(body.language)
         pictures: Mapping[str, Picture] = {}
+        places: Mapping[str, int] = {}
         if body.html is not None:
             safe = sanitise_html(body.html, body.images, texts)
-            root, pictures, is_shortened = safe.root, safe.pictures, safe.is_shortened
+            root, pictures, places, is_shortened = safe.root, safe.pictures, safe.places, safe.is_shortened
         elif body.text is not None:
             root, is_shortened = build_text_tree(body.text)
         else:
             raise RenderError(RenderCause.INPUT)
         document = wrap_body(root, body.language, texts, is_shortened=is_shortened)
-        return self._engine.draw_document(document, self._stylesheet, fonts, pictures, body.max_pages)
+        pdf, shown = self._engine.draw_document(document, self._stylesheet, fonts, pictures, body.max_pages)
+        return DrawnPages(pdf, frozenset(places[key] for key in shown if key in places))
 
 
 _WARM_TEXT = "Aa \u6f22 \u0627\u0644 \U0001f600\nhttps://a.example/"

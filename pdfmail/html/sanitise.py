@@ -81,6 +81,8 @@ class SafeBody:
 
     root: Element
     pictures: dict[str, Picture]
+    places: dict[str, int]
+    """The place in the mail's pictures of each KEY that is all there is of its picture."""
     is_shortened: bool
 
 
@@ -93,7 +95,8 @@ def sanitise_html(untrusted_html: str, images: Sequence[InlineImage], texts: Bod
     tree = build_tree(clean_markup(markup))
     book = PictureBook((*images, *data_pictures))
     adapt_tree(tree.root, book, texts)
-    return SafeBody(tree.root, book.list_used(), is_cut or tree.is_shortened)
+    places = {key: place for key, place in book.list_whole().items() if place < len(images)}
+    return SafeBody(tree.root, book.list_used(), places, is_cut or tree.is_shortened)
 
 
 _BODY_TAG = re.compile(r"<body(?=\s)", re.IGNORECASE)

@@ -114,7 +114,10 @@ def make_preview(job: PreviewJob, tools: PdfTools) -> bytes | None:
         date=parsed.date or job.received,
         text=parsed.body_text(),
         html=parsed.body_html(),
-        images=tuple(InlineImage(i.content_id, i.media_type, i.content) for i in parsed.inline_images()),
+        # What the copy does not show is a file in the mailbox; see relay.mailbox.compose.
+        images=tuple(
+            InlineImage(i.content_id, i.media_type, i.content, is_attached=True) for i in parsed.inline_images()
+        ),
         language_hint=parsed.language_hint,
     )
     password = generate_password()

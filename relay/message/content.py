@@ -57,6 +57,11 @@ _EXTENSIONS = {
     "image/tiff": "tif",
     "image/webp": "webp",
     "image/heic": "heic",
+    "image/bmp": "bmp",
+    "image/emf": "emf",
+    "image/x-emf": "emf",
+    "image/wmf": "wmf",
+    "image/x-wmf": "wmf",
     "audio/mpeg": "mp3",
     "audio/wav": "wav",
     "video/mp4": "mp4",
@@ -95,6 +100,10 @@ class MessageImage:
     """Without the angle brackets."""
     media_type: str
     content: bytes
+    name: str
+    """As MessageAttachment.name."""
+    is_attached: bool
+    """The sender marked it as an attachment as well, so it is among those, too."""
 
 
 class ContentReader:
@@ -174,6 +183,12 @@ class ContentReader:
                 total += size
                 found.append((part.content_id, part))
         return found
+
+    def read_image(self, content_id: str, part: Part, number: int) -> MessageImage:
+        """Read one picture into memory; `number` counts from 1 and names the nameless."""
+        name = clean_name(part.filename) or f"image-{number}.{_EXTENSIONS.get(part.media_type, 'bin')}"
+        content = self.read_part(part, part.encoded_size)
+        return MessageImage(content_id, part.media_type, content, name, part.is_attachment)
 
     # --- files --------------------------------------------------------------------------------------------------------
     def make_attachment(self, part: Part, number: int) -> MessageAttachment:

@@ -184,17 +184,20 @@ class ParsedMessage(HeaderView):
         return self._html
 
     def inline_images(self) -> tuple[MessageImage, ...]:
-        """Return the pictures that the HTML body names, within the limits. Reads them into memory."""
+        """Return the pictures that the HTML body names, anywhere, within the limits. Reads them into memory.
+
+        Whoever shows the body has to hand out those that it does not show: they are no attachments.
+        """
         return tuple(
-            MessageImage(cid, part.media_type, self._reader.read_part(part, part.encoded_size))
-            for cid, part in self._image_parts
+            self._reader.read_image(content_id, part, number)
+            for number, (content_id, part) in enumerate(self._image_parts, 1)
         )
 
     def attachments(self) -> tuple[MessageAttachment, ...]:
         """Return everything that is not shown, in mail order. Detached signatures are left out.
 
-        A picture shown inline is left out too, unless the sender marked it as attachment as well; a winmail.dat that
-        can be read (TNEF) is replaced by the files in it.
+        A picture that the body names (inline_images) is left out too, unless the sender marked it as attachment as
+        well; a winmail.dat that can be read (TNEF) is replaced by the files in it.
         """
         inline = {part.body_start for _, part in self._image_parts if not part.is_attachment}
         found: list[MessageAttachment] = []

@@ -163,7 +163,9 @@ def _content(job: PdfJob, eml: bytes) -> MailContent:
         date=parsed.date or job.received,
         text=parsed.body_text(),
         html=parsed.body_html(),
-        images=tuple(InlineImage(i.content_id, i.media_type, i.content) for i in parsed.inline_images()),
+        images=tuple(
+            InlineImage(i.content_id, i.media_type, i.content, i.name, i.is_attached) for i in parsed.inline_images()
+        ),
         attachments=tuple(Attachment(a.name, a.media_type, a.open, a.size) for a in parsed.attachments()),
         message_eml=eml,
         language_hint=parsed.language_hint,

@@ -19,10 +19,16 @@ MAILS: dict[str, tuple[bytes, dict[str, Any]]] = {}
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 
 
-def png() -> bytes:
+def png(side: int = 2) -> bytes:
+    """A square of one colour, one bit a pixel but for the smallest."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+    if side > 2:
+        header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+        rows = zlib.compress((b"\0" + bytes((side + 7) // 8)) * side, 9)
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     header = struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -685,6 +691,55 @@ def make_kinds() -> None:
     )
 
 
+def inline(name: str, html: str, *pictures: tuple[str, str, str, bytes], **expected: Any) -> None:
+    """`pictures`: Content-ID, media type, file name, octets."""
+    parts = [f"Content-Type: text/html; charset=utf-8\n\n{html}\n"]
+    for content_id, kind, file_name, octets in pictures:
+        parts.append(
+            f'Content-Type: {kind}; name="{file_name}"\nContent-Transfer-Encoding: base64\n'
+            f"Content-ID: <{content_id}>\nContent-Disposition: inline; filename={file_name}\n\n{b64(octets)}"
+        )
+    body = "".join(f"--b\n{part}" for part in parts)
+    source = f'{head(name)}Content-Type: multipart/related; type="text/html"; boundary=b\n\n{body}--b--\n'
+    mail(name, source, text=None, html=html, files=[], images=[one[0] for one in pictures], **expected)
+
+
+def make_inline() -> None:
+    """Pictures that the HTML names; `left` are those that no page draws and that come along as files."""
+    inline(
+        "inline-kinds",
+        '<p>before <img src="cid:ok"><img src="cid:svg"><img src="cid:tif" alt="">'
+        '<img src="cid:emf"><img src="cid:big">',
+        ("ok", "image/png", "ok.png", PNG),
+        ("svg", "image/svg+xml", "plan.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><text>plan</text></svg>'),
+        ("tif", "image/tiff", "scan.tif", b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+        ("emf", "image/x-emf", "chart.emf", b"\x01\0\0\0" + b" EMF" * 30),
+        ("big", "image/png", "map.png", png(9000)),
+        left=["plan.svg", "scan.tif", "chart.emf", "map.png"],
+    )
+    inline(
+        "inline-hidden",
+        '<!-- <img src="cid:comment"> --><p title="cid:title">before <img src="cid:same">'
+        '<div style="background:url(cid:css)">x</div><v:imagedata src="cid:vml"/>'
+        '<div style="display:none"><img src="cid:none"></div><img src="cid:dot" width=1 height=1>',
+        ("comment", "image/png", "comment.png", png(3)),
+        ("title", "image/png", "title.png", png(4)),
+        ("same", "image/png", "first.png", png(5)),
+        ("same", "image/png", "second.png", png(6)),
+        ("css", "image/png", "css.png", png(7)),
+        ("vml", "image/png", "vml.png", png(8)),
+        ("none", "image/png", "none.png", png(9)),
+        ("dot", "image/png", "dot.png", png(10)),
+        left=["comment.png", "title.png", "first.png", "css.png", "vml.png", "none.png", "dot.png"],
+    )
+    inline(
+        "inline-many",
+        "<p>before " + "".join(f'<img src="cid:p{n}">' for n in range(205)),
+        *((f"p{n}", "image/png", f"p{n}.png", png(n + 11)) for n in range(205)),
+        left=[f"p{n}.png" for n in range(200, 205)],
+    )
+
+
 def tnef(attributes: list[tuple[int, int, bytes]]) -> bytes:
     out = struct.pack("<IH", 0x223E9F78, 1)
     for level, attribute, data in attributes:
@@ -751,7 +806,7 @@ def make_tnef() -> None:
 
 
 def main() -> None:
-    for make in (make_plain, make_headers, make_multiparts, make_kinds, make_tnef):
+    for make in (make_plain, make_headers, make_multiparts, make_kinds, make_inline, make_tnef):
         make()
     for name, (octets, _) in MAILS.items():
         (HERE / f"{name}.eml").write_bytes(octets)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pdfmail.graft import BrokenBodyError, read_body
+from pdfmail.model import DrawnPages
 from pdfmail.template import TemplateCache
 from tests.data.pdfmail.samples import PASSWORD, make_mail, write_bytes
 
@@ -25,8 +26,8 @@ class Returns:
     def __init__(self, content: bytes) -> None:
         self._content = content
 
-    def render_body(self, body: object) -> bytes:
-        return self._content
+    def render_body(self, body: object) -> DrawnPages:
+        return DrawnPages(self._content)
 
 
 @pytest.fixture(scope="module")

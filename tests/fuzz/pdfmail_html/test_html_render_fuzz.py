@@ -97,7 +97,7 @@ def renderer() -> Iterator[ConfinedRenderer]:
 
 def render(renderer: ConfinedRenderer, body: HtmlBody) -> None:
     try:
-        assert renderer.render_body(body).startswith(b"%PDF-")
+        assert renderer.render_body(body).pdf.startswith(b"%PDF-")
     except RenderError as error:
         if error.cause not in {RenderCause.PAGES, RenderCause.TIME}:
             raise

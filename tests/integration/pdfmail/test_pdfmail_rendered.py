@@ -12,7 +12,7 @@ import pypdfium2
 import pytest
 
 from pdfmail.html.confined import ConfinedRenderer
-from pdfmail.model import InlineImage
+from pdfmail.model import DrawnPages, InlineImage
 from pdfmail.template import TemplateCache
 from tests.data.pdfmail.samples import PASSWORD, make_logo, make_mail, make_options, write_bytes
 
@@ -129,7 +129,7 @@ def test_a_hostile_renderer_brings_no_actions_into_the_document(
     templates: TemplateCache, trap: dict[str, object]
 ) -> None:
     class Hostile:
-        def render_body(self, body: object) -> bytes:
+        def render_body(self, body: object) -> DrawnPages:
             document = pikepdf.new()
             page = document.add_blank_page(page_size=(595, 842))
             page.obj.Annots = pikepdf.Array([document.make_indirect(convert({"/Rect": [0, 0, 9, 9], **trap}))])
@@ -138,7 +138,7 @@ def test_a_hostile_renderer_brings_no_actions_into_the_document(
             document.attachments["evil.exe"] = b"MZ"
             out = io.BytesIO()
             document.save(out)
-            return out.getvalue()
+            return DrawnPages(out.getvalue())
 
     content, report = write_bytes(templates, make_mail(html="<p>x"), renderer=Hostile())
     assert report.body == "html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
@@ -99,7 +100,7 @@ def make_image() -> InlineImage:
 
 def test_it_is_a_body_renderer_and_every_guard_stands(renderer: ConfinedRenderer) -> None:
     body_renderer: BodyRenderer = renderer
-    pdf = body_renderer.render_body(HtmlBody(html="<p>Hello <b>reader</b><img src=cid:ok>", images=(make_image(),)))
+    pdf = body_renderer.render_body(HtmlBody(html="<p>Hello <b>reader</b><img src=cid:ok>", images=(make_image(),))).pdf
     assert_plain(pdf)
     assert "Hello reader" in read_text(pdf)
     assert {"network", "files", "limits"} <= set(renderer.guards)
@@ -112,16 +113,40 @@ def test_the_canary_hears_a_fetch_when_there_is_one(canary: socket.socket) -> No
         assert count_connections(canary) == 1
 
 
+def test_it_says_which_pictures_the_pages_show_in_full(renderer: ConfinedRenderer) -> None:
+    frames = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(frames, "GIF", save_all=True, append_images=[Image.new("RGB", (20, 20), "red")])
+    large = io.BytesIO()
+    Image.new("1", (2500, 2500)).save(large, "PNG")
+    images = {
+        "ok": make_image().content,
+        "svg": b"<svg/>",
+        "unnamed": make_image().content,
+        "frames": frames.getvalue(),
+        "large": large.getvalue(),
+        "hidden": make_image().content,
+        "linked": make_image().content,
+    }
+    html = "<p>" + "".join(f"<img src=cid:{name}>" for name in ("ok", "svg", "frames", "large"))
+    html += "<img src=cid:hidden style='visibility:hidden'><a href=https://a.example><img src='cid:linked'></a>"
+    html += '<img src="data:image/png;base64,' + base64.b64encode(make_image().content).decode() + '">'
+    drawn = renderer.render_body(
+        HtmlBody(html=html, images=tuple(InlineImage(name, "", content) for name, content in images.items()))
+    )
+    assert_plain(drawn.pdf)
+    assert {list(images)[place] for place in drawn.shown} == {"ok", "linked"}
+
+
 @pytest.mark.parametrize("name", MAILS.FETCHERS)
 def test_nothing_is_fetched_and_nothing_attached(name: str, renderer: ConfinedRenderer, canary: socket.socket) -> None:
     mail = MAILS.FETCHERS[name].format(u=f"http://127.0.0.1:{canary.getsockname()[1]}")
-    assert_plain(renderer.render_body(HtmlBody(html=mail, images=(make_image(),))))
+    assert_plain(renderer.render_body(HtmlBody(html=mail, images=(make_image(),))).pdf)
     assert count_connections(canary) == 0
 
 
 @pytest.mark.parametrize("name", MAILS.BOMBS)
 def test_a_bomb_is_drawn_within_the_limits(name: str, renderer: ConfinedRenderer) -> None:
-    pdf = renderer.render_body(HtmlBody(html=MAILS.BOMBS[name](), images=(make_image(),)))
+    pdf = renderer.render_body(HtmlBody(html=MAILS.BOMBS[name](), images=(make_image(),))).pdf
     assert_plain(pdf)
     assert len(pdf) < 2_000_000
 
@@ -133,11 +158,11 @@ def test_a_bomb_is_drawn_within_the_limits(name: str, renderer: ConfinedRenderer
 def test_a_heavy_mail_is_drawn_or_refused_with_its_cause(name: str, renderer: ConfinedRenderer) -> None:
     causes: list[RenderCause] = []
     try:
-        assert_plain(renderer.render_body(HtmlBody(html=MAILS.HEAVY[name]())))
+        assert_plain(renderer.render_body(HtmlBody(html=MAILS.HEAVY[name]())).pdf)
     except RenderError as error:
         causes.append(error.cause)
     assert set(causes) <= {RenderCause.PAGES, RenderCause.TIME}
-    assert "next" in read_text(renderer.render_body(HtmlBody(html="<p>next")))
+    assert "next" in read_text(renderer.render_body(HtmlBody(html="<p>next")).pdf)
 
 
 def test_more_pages_than_allowed_are_refused(renderer: ConfinedRenderer) -> None:
@@ -146,7 +171,7 @@ def test_more_pages_than_allowed_are_refused(renderer: ConfinedRenderer) -> None
         renderer.render_body(HtmlBody(html=body, max_pages=2))
     assert caught.value.cause is RenderCause.PAGES
     assert caught.value.temporary is False
-    assert renderer.render_body(HtmlBody(html=body, max_pages=20))
+    assert renderer.render_body(HtmlBody(html=body, max_pages=20)).pdf
 
 
 @pytest.mark.parametrize("body", [HtmlBody(), HtmlBody(html="a", text="b")])
@@ -171,7 +196,7 @@ def test_a_limit_ends_the_body_and_the_next_one_renders(limits: RenderLimits, ht
             renderer.render_body(HtmlBody(html=html))
         assert caught.value.cause is cause
         zygote = renderer.zygote_id
-        assert "next" in read_text(renderer.render_body(HtmlBody(html="<p>next")))
+        assert "next" in read_text(renderer.render_body(HtmlBody(html="<p>next")).pdf)
         assert renderer.zygote_id == zygote
 
 
@@ -189,7 +214,7 @@ def find_child(zygote: int | None) -> int:
 def render_in_thread(renderer: ConfinedRenderer, outcome: list[object]) -> threading.Thread:
     def work() -> None:
         try:
-            outcome.append(renderer.render_body(HtmlBody(html=SLOW_HTML)))
+            outcome.append(renderer.render_body(HtmlBody(html=SLOW_HTML)).pdf)
         except Exception as error:
             outcome.append(error)
 
@@ -212,7 +237,7 @@ def test_a_child_that_dies_gives_its_cause_and_the_next_body_renders(
         thread.join()
         assert isinstance(outcome[0], RenderError)
         assert outcome[0].cause is cause
-        assert renderer.render_body(HtmlBody(html="<p>next"))
+        assert renderer.render_body(HtmlBody(html="<p>next")).pdf
 
 
 def test_a_zygote_that_dies_is_started_again() -> None:
@@ -221,7 +246,7 @@ def test_a_zygote_that_dies_is_started_again() -> None:
         first = renderer.zygote_id
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        assert renderer.render_body(HtmlBody(html="<p>next"))
+        assert renderer.render_body(HtmlBody(html="<p>next")).pdf
         assert renderer.zygote_id != first
 
 
@@ -263,7 +288,7 @@ def test_close_ends_the_zygote_and_the_renderer_can_be_used_again() -> None:
     assert zygote is not None
     renderer.close()
     assert not is_alive(zygote)
-    assert renderer.render_body(HtmlBody(html="x"))
+    assert renderer.render_body(HtmlBody(html="x")).pdf
     renderer.close()
 
 
@@ -299,12 +324,12 @@ def test_a_fork_gets_a_zygote_of_its_own() -> None:
         "first = renderer.zygote_id\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    assert renderer.render_body(HtmlBody(html='a')).startswith(b'%PDF')\n"
+        "    assert renderer.render_body(HtmlBody(html='a')).pdf.startswith(b'%PDF')\n"
         "    assert renderer.zygote_id != first\n"
         "    renderer.close()\n"
         "    os._exit(0)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
-        "assert renderer.render_body(HtmlBody(html='b')).startswith(b'%PDF')\n"
+        "assert renderer.render_body(HtmlBody(html='b')).pdf.startswith(b'%PDF')\n"
         "assert renderer.zygote_id == first\n"
         "renderer.close()\n"
     )
@@ -350,7 +375,7 @@ def test_a_worker_with_a_small_memory_limit_of_its_own_can_render() -> None:
         "from pdfmail.html import ConfinedRenderer\n"
         "from pdfmail.model import HtmlBody\n"
         "with ConfinedRenderer() as renderer:\n"
-        "    assert renderer.render_body(HtmlBody(html='<p>\u6f22')).startswith(b'%PDF')\n"
+        "    assert renderer.render_body(HtmlBody(html='<p>\u6f22')).pdf.startswith(b'%PDF')\n"
     )
     result = run_program(program)
     assert result.returncode == 0, result.stderr
@@ -385,7 +410,7 @@ def test_several_threads_share_one_renderer(renderer: ConfinedRenderer) -> None:
     outcome: dict[int, str] = {}
 
     def work(number: int) -> None:
-        outcome[number] = read_text_safely(renderer.render_body(HtmlBody(html=f"<p>body {number}")))
+        outcome[number] = read_text_safely(renderer.render_body(HtmlBody(html=f"<p>body {number}")).pdf)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -410,5 +435,5 @@ def test_a_renderer_outlives_the_thread_that_started_it() -> None:
         thread.join()
         zygote = own.zygote_id
         for _ in range(3):
-            assert own.render_body(HtmlBody(html="x"))
+            assert own.render_body(HtmlBody(html="x")).pdf
         assert own.zygote_id == zygote

@@ -49,7 +49,7 @@ def pages(renderer: ConfinedRenderer, tmp_path_factory: pytest.TempPathFactory) 
         language = "de" if path.stem == "outlook" else "en"
         body = HtmlBody(html=path.read_text(encoding="utf-8"), images=IMAGES, language=language)
         written[path.stem] = folder / f"{path.stem}.pdf"
-        written[path.stem].write_bytes(renderer.render_body(body))
+        written[path.stem].write_bytes(renderer.render_body(body).pdf)
     return written
 
 
@@ -173,7 +173,7 @@ def test_right_to_left_text_stands_on_the_right(pages: dict[str, Path], tmp_path
 def test_plain_text_in_any_script(renderer: ConfinedRenderer, tmp_path: Path) -> None:
     text = "日本語の本文\n\n  indented https://bank.example/x\nשלום\n" + "長" * 300
     pdf = tmp_path / "text.pdf"
-    pdf.write_bytes(renderer.render_body(HtmlBody(text=text, language="ja")))
+    pdf.write_bytes(renderer.render_body(HtmlBody(text=text, language="ja")).pdf)
     read = squeeze(run("pdftotext", pdf, "-"))
     assert squeeze(text) in read
     assert "CJK-JP" in run("pdffonts", pdf)
@@ -191,7 +191,7 @@ def test_a_table_that_is_wider_than_the_page_is_drawn_smaller(pages: dict[str, P
 def test_a_table_that_is_far_too_wide_still_ends_inside_the_page(renderer: ConfinedRenderer, tmp_path: Path) -> None:
     cells = "".join(f"<td>column{n}</td>" for n in range(60))
     pdf = tmp_path / "wide.pdf"
-    pdf.write_bytes(renderer.render_body(HtmlBody(html=f"<table border=1 cellpadding=4><tr>{cells}</tr></table>")))
+    pdf.write_bytes(renderer.render_body(HtmlBody(html=f"<table border=1 cellpadding=4><tr>{cells}</tr></table>")).pdf)
     assert find_right_edge(pdf) <= RIGHT_EDGE + 9
     assert "column59" in squeeze(run("pdftotext", "-raw", pdf, "-"))
 
@@ -205,7 +205,9 @@ def test_a_long_table_keeps_its_head_and_fits_the_page(renderer: ConfinedRendere
     rows = "".join(f"<tr><td>{n}</td><td>{'x' * 200}</td><td>end{n}</td></tr>" for n in range(120))
     pdf = tmp_path / "table.pdf"
     pdf.write_bytes(
-        renderer.render_body(HtmlBody(html=f"<table width=900><thead><tr><th>Number<th>X<th>Y</thead>{rows}</table>"))
+        renderer.render_body(
+            HtmlBody(html=f"<table width=900><thead><tr><th>Number<th>X<th>Y</thead>{rows}</table>")
+        ).pdf
     )
     pages = run("pdftotext", pdf, "-").split("\f")[:-1]
     assert len(pages) > 2

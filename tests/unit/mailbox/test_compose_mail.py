@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.policy
 import io
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from relay.mailbox.compose import (
 from relay.message.parse import ParsedMessage, parse_message
 
 OWNER = "maria@bank.example"
+DATA = Path(__file__).parents[2] / "data/mail"
 
 
 def make(mail: EmailMessage) -> ParsedMessage:
@@ -125,6 +127,32 @@ def test_ticket_has_text_and_files_up_to_a_size() -> None:
     assert [part.role for part in with_files.parts] == ["text", "file"]
     without = compose_ticket(make(mail), "x", OWNER, most_octets=500)
     assert [part.role for part in without.parts] == ["text"]
+
+
+@pytest.mark.parametrize("name", ["inline-kinds", "inline-hidden", "inline-many"])
+def test_every_picture_of_the_body_is_shown_or_a_file(name: str) -> None:
+    octets = (DATA / f"{name}.eml").read_bytes()
+    sent = [part.get_payload(decode=True) for part in email.message_from_bytes(octets).walk() if part.get_filename()]
+    composed = compose_mail(parse_message(io.BytesIO(octets)), "x", OWNER)
+    parts = {part.name: b"".join(part.read_pieces()) for part in composed.parts if part.role in ("inline", "file")}
+    if name == "inline-many":
+        # More than a manifest names: the whole message is one file.
+        assert len([one for one in parts if one.startswith("p")]) == 60
+        whole = parse_message(io.BytesIO(parts["message.eml"]))
+        assert [one.content for one in whole.inline_images()] == sent
+    else:
+        assert set(parts.values()) == set(sent)
+        left = [part.name for part in composed.parts if part.role == "file"]
+        assert (
+            left
+            == {
+                "inline-kinds": ["plan.svg", "scan.tif", "chart.emf"],
+                "inline-hidden": ["comment.png", "title.png", "first.png", "css.png", "vml.png"],
+            }[name]
+        )
+    ticket = compose_ticket(parse_message(io.BytesIO(octets)), "x", OWNER, most_octets=100_000)
+    files = [part.name for part in ticket.parts if part.role == "file"]
+    assert files == (["plan.svg", "scan.tif", "chart.emf"] if name == "inline-kinds" else [])
 
 
 def test_snippet_is_one_line() -> None:

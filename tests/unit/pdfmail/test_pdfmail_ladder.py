@@ -7,6 +7,7 @@ from collections.abc import Callable
 from email import message_from_bytes, policy
 
 import pikepdf
+import pypdfium2
 import pytest
 
 from pdfmail.errors import (
@@ -18,7 +19,7 @@ from pdfmail.errors import (
     RenderError,
     UnguardedHostError,
 )
-from pdfmail.model import Attachment, BrandTexts, Cipher, HtmlBody, InlineImage
+from pdfmail.model import Attachment, BrandTexts, Cipher, DrawnPages, HtmlBody, InlineImage
 from pdfmail.template import TemplateCache
 from pdfmail.write import write_pdf
 from tests.data.pdfmail.samples import (
@@ -44,13 +45,14 @@ def draw_nothing(body: HtmlBody) -> bytes:
 class FakeRenderer:
     """Answers as told and remembers what it was asked."""
 
-    def __init__(self, answer: Callable[[HtmlBody], bytes] = draw_nothing) -> None:
+    def __init__(self, answer: Callable[[HtmlBody], bytes] = draw_nothing, shown: frozenset[int] = frozenset()) -> None:
         self.bodies: list[HtmlBody] = []
+        self._shown = shown
         self._answer = answer
 
-    def render_body(self, body: HtmlBody) -> bytes:
+    def render_body(self, body: HtmlBody) -> DrawnPages:
         self.bodies.append(body)
-        return self._answer(body)
+        return DrawnPages(self._answer(body), self._shown)
 
 
 def fail_with(error: Exception) -> Callable[[HtmlBody], bytes]:
@@ -158,6 +160,33 @@ def test_the_callers_message_is_embedded_as_it_is_with_pictures_beside_it(templa
     files = read_files(content)
     assert files == {"image-1.png": b"PNG", "image-2.png": b"PNG2", "message.eml": b"Subject: x\r\n\r\nbody\r\n"}
     assert report.attachments == tuple(files)
+
+
+def test_pictures_that_the_pages_do_not_show_are_files_in_the_table_too(templates: TemplateCache) -> None:
+    images = (
+        InlineImage("a", "image/png", b"drawn", "a.png"),
+        InlineImage("b", "image/svg+xml", b"<svg/>", "Plan.svg"),
+        InlineImage("c", "image/tiff", b"II*", "plan.svg"),
+        InlineImage("d", "image/x-emf", b"EMF", "chart.emf", is_attached=True),
+        InlineImage("e", "image/png", b"drawn", "same octets.png"),
+        InlineImage("f", "image/png", b"other"),
+    )
+    renderer = FakeRenderer(shown=frozenset((0, 77)))
+    mail = make_mail(
+        html="<p>x", images=images, attachments=(make_attachment("plan.svg", b"mine"),), message_eml=b"Subject: x\r\n"
+    )
+    content, report = write_bytes(templates, mail, renderer=renderer)
+    assert read_files(content) == {
+        "plan.svg": b"mine",
+        "Plan (2).svg": b"<svg/>",
+        "plan (3).svg": b"II*",
+        "image-6.png": b"other",
+        "message.eml": b"Subject: x\r\n",
+    }
+    assert report.attachments == tuple(read_files(content))
+    cover = pypdfium2.PdfDocument(content, PASSWORD)[0].get_textpage().get_text_range()
+    for text in ("Attachments (4)", "Plan (2).svg", "plan (3).svg", "image-6.png"):
+        assert text in cover
 
 
 def test_few_unknown_characters_become_boxes_with_the_message_beside_them(templates: TemplateCache) -> None:

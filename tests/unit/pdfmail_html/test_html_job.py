@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pdfmail.errors import RenderCause
 from pdfmail.html.confined import find_cause
-from pdfmail.html.job import JOB_IMAGE_OCTETS, RenderLimits, decode_job, encode_job
+from pdfmail.html.job import JOB_IMAGE_OCTETS, RenderLimits, decode_job, decode_shown, encode_job, encode_shown
 from pdfmail.model import HtmlBody, InlineImage
 
 _ANY_TEXT = st.text(st.characters(blacklist_categories=()))
@@ -33,6 +33,24 @@ def test_pictures_beyond_the_room_stay_behind() -> None:
     large = InlineImage("large", "image/png", bytes(JOB_IMAGE_OCTETS))
     small = InlineImage("small", "image/png", b"x")
     assert decode_job(encode_job(HtmlBody(html="", images=(small, large)))).images == (small,)
+
+
+@given(st.sets(st.integers(0, 300)), st.integers(0, 20))
+def test_the_line_of_pictures_arrives_as_positions_in_the_body(shown: set[int], gap: int) -> None:
+    kept = [place * (gap + 1) for place in range(301)]
+    line = encode_shown(shown)
+    assert line.endswith(b"\n")
+    assert decode_shown(line[:-1], kept) == {kept[place] for place in shown}
+
+
+@pytest.mark.parametrize("line", [b"", b"-1", b"0x1", b"FF", b" 1", b"1_0", b"1\n", b"123", b"%PDF-"])
+def test_any_other_line_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError, match="line of pictures"):
+        decode_shown(line, [0, 1, 2])
+
+
+def test_a_picture_that_did_not_travel_is_never_shown() -> None:
+    assert decode_shown(b"7", [4]) == {4}
 
 
 @pytest.mark.parametrize(
