@@ -3,7 +3,7 @@
  *
  * The module is put together here from one text for both permutations: that is a third of what a compiled module takes,
  * nobody has to trust a binary, and the product of two halves is one instruction (i64x2.extmul_low_i32x4_u), which
- * compilers do not find. Why not a library: docs/adr/0006. It takes no parameters from a server: see stretch.js.
+ * compilers do not find. Why not a library: docs/adr/0007. It takes no parameters from a server: see stretch.js.
  */
 import { concat } from "./encoding.js";
 

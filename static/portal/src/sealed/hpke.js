@@ -1,6 +1,6 @@
 /**
  * HPKE (RFC 9180) of exactly the two suites in use, in base mode, one message a key, empty AAD, over WebCrypto:
- * DHKEM(X25519) and DHKEM(P-256), each with HKDF-SHA256 and AES-256-GCM. sealed-mailbox 4. Why not a library: docs/adr/0006.
+ * DHKEM(X25519) and DHKEM(P-256), each with HKDF-SHA256 and AES-256-GCM. sealed-mailbox 4. Why not a library: docs/adr/0007.
  * Throws whatever WebCrypto throws; primitives.js makes one refusal of all of them.
  */
 import { concat, toUtf8 } from "./encoding.js";
