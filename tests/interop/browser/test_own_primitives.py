@@ -44,7 +44,7 @@ def hpke_cases(seed: int, rounds: int) -> dict[str, Any]:
         for _ in range(rounds):
             private = generate_private(suite)
             public = Reference(suite, AES_256).public(private)
-            base = {"suite": suite, "private": private.hex(), "pub": public.hex()}
+            base: dict[str, Any] = {"suite": suite, "private": private.hex(), "pub": public.hex()}
             info, plaintext = (chance.randbytes(chance.choice([0, 1, 31, 64, 200])) for _ in range(2))
             text = {"info": info.hex(), "plaintext": plaintext.hex()}
             box = seal(suite, public, info, plaintext)
