@@ -61,10 +61,18 @@ def read_texts(folder: Path, languages: Sequence[str] = tuple(LABELS)) -> Mappin
     return MappingProxyType(texts)
 
 
-def choose_language(wanted: str | None, accepted: LanguageAccept, offered: Sequence[str]) -> str:
-    """Choose by `?lang=`, then by Accept-Language (RFC 9110 section 12.5.4), then the brand's first."""
-    if wanted in offered:
-        return str(wanted)
+COOKIE = "letterlock-language"
+"""What the reader chose, kept by the pages' scripts (static/portal/src/app/language.js)."""
+
+
+def choose_language(wanted: Sequence[str | None], accepted: LanguageAccept, offered: Sequence[str]) -> str:
+    """Choose by what is wanted (`?lang=`, then the cookie), else by Accept-Language (RFC 9110 section 12.5.4).
+
+    Else it is the brand's first language.
+    """
+    for one in wanted:
+        if one in offered:
+            return str(one)
     for language, quality in accepted:
         short = language.replace("_", "-").split("-", maxsplit=1)[0].lower()
         if quality > 0 and short in offered:

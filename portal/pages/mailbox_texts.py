@@ -45,7 +45,9 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "damaged-row": "Message that could not be verified",
         "damaged-rest": "We have told {organisation}. Your other messages are not affected.",
         "withdrawn": "Signature withdrawn",
-        "withdrawn-why": "The organisation has withdrawn the key that signed this message. Call before you rely on it.",
+        "withdrawn-why": "{organisation} has withdrawn the key that signed this message. Nobody can tell for certain "
+        "any more who wrote it, so it is not shown.",
+        "withdrawn-rest": "{organisation} knows of it. Your password and your other messages are not affected.",
         "body-of": "Text of the message: {subject}",
         "body-failed": "The text of this message cannot be shown. You can save the message instead.",
         "pictures-blocked": "{n} pictures from the internet are not shown.",
@@ -72,7 +74,10 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "reply-to": "Reply to {name}",
         "to": "To",
         "only-sender": "Only {name}",
-        "everyone": "Everyone: {names}",
+        "everyone": "Everyone at {org}: {names}",
+        "everyone-but": "Your reply does not go to other organisations. These do not get it: {names}",
+        "everyone-perhaps": "Your reply does not go to other organisations. These get it only if they belong to {org}: "
+        "{names}",
         "subject": "Subject",
         "your-reply": "Your reply",
         "add-files": "Add files",
@@ -114,6 +119,7 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "sent-arrived-why": "{org} has confirmed that it arrived.",
         "sent-refused": "Refused",
         "sent-refused-why": "{org} did not take this reply. Please call {phone}.",
+        "sent-until": "This copy stays here until {date}.",
         "show-answered": "Show the message that you answered",
         "account": "Account",
         "user-name": "User name",
@@ -130,6 +136,17 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "sign-out-others": "Sign out everywhere else",
         "signed-out-others": "All other browsers are signed out.",
         "language": "Language",
+        "close-box": "Close my mailbox",
+        "close-why": "This ends your mailbox for good. Everything in it is deleted: messages, drafts and sent replies. "
+        "Download what you want to keep first.",
+        "close-ask": "Close this mailbox?",
+        "close-ask-why": "Nobody can bring its messages back afterwards, not even {org}. The people who wrote to you "
+        "are told. If {org} writes to you again, you get a new, empty mailbox.",
+        "close-next": "Go on",
+        "close-sure": "Delete everything in it?",
+        "close-sure-why": "There is no way back after this. {org} hears of it within a few minutes, and the mailbox "
+        "is gone.",
+        "close-now": "Close for good",
         "password-change": "Change password",
         "password-now": "Password now",
         "password-new": "New password",

@@ -80,6 +80,7 @@ ENTRY: Mapping[str, str] = MappingProxyType(
         "opening": "Opening your mailbox",
         "simple": "Let our server open my mail for this visit",
         "signed-out": "You are signed out. Please sign in again.",
+        "closed": "Your mailbox is being closed. Within a few minutes everything in it is deleted.",
     }
 )
 
@@ -101,7 +102,7 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "secret.form.words": "This does not look like the password of a PDF. It has 6 words.",
         "to": "To",
         "sender": "{name}, {organisation}",
-        "all": "{name} and everyone who got this message",
+        "all": "Everyone at {organisation}: {names}",
         "file": "File",
         "file.remove": "Remove",
         "file.remove.label": "Remove {name}",
@@ -134,8 +135,10 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "Please try again in an hour.",
         "done.files": "With {n} files: {names}.",
         "done.files.one": "With one file: {names}.",
-        "done.when": "{name} gets it within a few minutes. "
-        "You will get a copy as an encrypted PDF, with the same password.",
+        "done.when": "{name} gets it within a few minutes.",
+        "done.copy": "You also get a copy as an encrypted PDF, with the same password.",
+        "done.copy.no": "You get no copy of this reply. Keep your own, if you need one.",
+        "done.copy.maybe": "As a rule you also get a copy as an encrypted PDF, with the same password.",
         "done.time": "Sent on {date}.",
         "leave": "Your reply has not been sent.",
     }

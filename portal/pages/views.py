@@ -20,7 +20,7 @@ from markupsafe import Markup
 from portal.pages import texts as words
 from portal.pages.assets import Bundle
 from portal.pages.brand import Brand
-from portal.pages.languages import LABELS, Texts, choose_language
+from portal.pages.languages import COOKIE, LABELS, Texts, choose_language
 from portal.pages.mailbox_texts import MAILBOX
 from portal.pages.ports import Links, PagePolicy
 
@@ -117,7 +117,8 @@ class PageWriter:
         """Render one page. `data` joins the scripts' data block, `values` go to the template."""
         brand = self.find_brand()
         asked = request.args.get("lang")
-        language = choose_language(asked, request.accept_languages, brand.languages)
+        kept = request.cookies.get(COOKIE)
+        language = choose_language((asked, kept), request.accept_languages, brand.languages)
         suffix = f"?lang={language}" if asked == language else ""
         texts = self._texts[language]
         page = {
@@ -128,6 +129,7 @@ class PageWriter:
             "policy": {"decrypt": self._policy.decrypt, "mailbox_from_reply": self._policy.mailbox_from_reply},
             "limits": {"message": self._policy.message_bytes, "parts": self._policy.message_parts},
             "suffix": suffix,
+            "chosen": language in (asked, kept),
             "assets": self._worker_assets() if script else {},
             "texts": {name: texts.translate(english) for name, english in (script_words or {}).items()},
             **(data or {}),
@@ -149,7 +151,7 @@ class PageWriter:
         )
         response = Response(body, status=status, mimetype="text/html")
         response.headers["Content-Language"] = language
-        response.headers["Vary"] = "Accept-Language, Host"
+        response.headers["Vary"] = "Accept-Language, Cookie, Host"
         return response
 
     def _worker_assets(self) -> dict[str, dict[str, str]]:

@@ -49,6 +49,8 @@ class Row:
     """In milliseconds."""
     mail: MailHead | None
     code: str = ""
+    is_withdrawn: bool = False
+    """The organisation has withdrawn the card that it names; it knows, so nothing is reported (sealed-mailbox 6)."""
 
     @property
     def reference(self) -> str:
@@ -81,7 +83,7 @@ def read_inbox(portal: Portal, visit: Visit, before: int) -> Inbox:
             manifest = _open(visit, decode_b64(listed["sealed"]), listed["id"], listed["gen"], listed["no"])
         except MailboxDataError as error:
             is_shut = is_shut or (is_own and error.code == "auth")
-            rows.append(Row(*head, 0, None, error.code))
+            rows.append(_refuse(visit, head, error.code, listed["card"]))
             continue
         fits = fits or is_own
         if manifest.of is not None and manifest.of.gen == own.gen:
@@ -92,6 +94,10 @@ def read_inbox(portal: Portal, visit: Visit, before: int) -> Inbox:
     is_behind = any(listed["card"] > visit.cards.newest.serial for listed in page["messages"])
     following = page["messages"][-1]["no"] if page["more"] else None
     return Inbox(rows, following, account, is_behind)
+
+
+def _refuse(visit: Visit, head: tuple[str, int, bool], code: str, card: int) -> Row:
+    return Row(*head, 0, None, code, is_withdrawn=code == "card" and card in visit.cards.newest.distrust)
 
 
 def _open(visit: Visit, sealed: bytes, id_: str, gen: int, no: int) -> Manifest:
@@ -109,7 +115,7 @@ def open_message(portal: Portal, visit: Visit, id_: str) -> Row:
     try:
         manifest = _open(visit, sealed, row.id, row.gen, row.no)
     except MailboxDataError as error:
-        return Row(row.id, row.no, row.is_seen, 0, None, error.code)
+        return _refuse(visit, (row.id, row.no, row.is_seen), error.code, row.card)
     if manifest.mail is None or manifest.kind != "mail":
         raise ApiError(404, "unknown")
     return Row(row.id, row.no, row.is_seen, parse_time(manifest.time), manifest.mail)

@@ -264,9 +264,9 @@ def _add_mail(routes: Blueprint, pages: SimplePages) -> None:
             return visit
         message = reading.open_message(portal, visit, _check_id(id_))
         with contextlib.suppress(ApiError):
-            if message.mail is None:
+            if message.mail is None and not message.is_withdrawn:
                 sending.send_word(portal, visit, "damaged", message.id, code=message.code)
-            elif not message.is_seen:
+            elif message.mail is not None and not message.is_seen:
                 sending.send_word(portal, visit, "read", message.id)
         return go(f"{PATH}/message/{message.id}")
 

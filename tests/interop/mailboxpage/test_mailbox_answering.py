@@ -61,7 +61,7 @@ def test_reply_is_written_saved_sent_and_confirmed() -> None:
         )
         state = portal.state
 
-    assert result["to"] == ["Only Maria Keller", "Everyone: Maria Keller, Bernd Lind, archive@bank.example"]
+    assert result["to"] == ["Only Maria Keller", "Everyone at Example Bank: Maria Keller, archive@bank.example"]
     assert result["subject"] == "Re: Questions about collateral"
     assert result["empty"] == "Please write something, or add a file."
     assert result["invalid"] == ["true", True]

@@ -308,8 +308,25 @@ def test_server_opening_is_named_where_it_is_allowed_only() -> None:
     sentence = "you may let our server open"
     assert sentence not in make_client().get("/privacy?lang=en").text
     assert sentence in make_client(PagePolicy(decrypt="browser-or-server")).get("/privacy?lang=en").text
-    assert "My reader cannot open this" in make_client().get("/r/open?lang=en").text
-    assert "My reader cannot" not in make_client(PagePolicy(mailbox_from_reply=False)).get("/r/open?lang=en").text
+
+
+def test_a_reply_page_leads_to_the_mailbox_by_policy_only() -> None:
+    for is_on in (True, False):
+        text = make_client(PagePolicy(mailbox_from_reply=is_on)).get("/r/open?lang=en").text
+        assert "My reader cannot open this" in text
+        assert ("Go to the mailbox" in text) == is_on
+        assert ("send the message in another way" in text) != is_on
+
+
+def test_a_chosen_language_is_kept_in_a_cookie() -> None:
+    client = make_client()
+    client.set_cookie("letterlock-language", "de")
+    response = client.get("/help", headers={"Accept-Language": "en"})
+    assert '<html lang="de">' in response.text
+    assert 'href="/imprint"' in response.text  # no suffix: the cookie speaks for the next page as well
+    assert '<html lang="en">' in client.get("/help?lang=en").text
+    client.set_cookie("letterlock-language", "xx")
+    assert '<html lang="en">' in client.get("/help", headers={"Accept-Language": "en"}).text
 
 
 def test_no_page_takes_anything_but_get(client: FlaskClient) -> None:

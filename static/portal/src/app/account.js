@@ -6,7 +6,13 @@ import { button, fill, h } from "./dom.js";
 export async function showAccount(app, pane) {
   const { words, session } = app;
   app.title = words.t("account");
-  const share = session.quota.limit ? session.quota.used / session.quota.limit : 0;
+  const room = h("p", { id: "room-text" });
+  const meter = h("meter", { min: 0, max: 1, low: 0.8, high: 0.95, optimum: 0, "aria-labelledby": "room-text" });
+  const showRoom = ({ used, limit }) => {
+    room.textContent = words.t("room-used", { used: words.size(used), limit: words.size(limit) });
+    meter.value = limit ? used / limit : 0;
+  };
+  showRoom(session.quota);
   const sessions = h("ul.files", { "aria-busy": "true" });
   fill(pane, h("div.account-page", null,
     h("a.back", { href: "#/" }, words.t("back-inbox")),
@@ -17,8 +23,8 @@ export async function showAccount(app, pane) {
     ),
     h("section", { "aria-labelledby": "room" },
       h("h2", { id: "room" }, words.t("room")),
-      h("p", { id: "room-text" }, words.t("room-used", { used: words.size(session.quota.used), limit: words.size(session.quota.limit) })),
-      h("meter", { min: 0, max: 1, low: 0.8, high: 0.95, optimum: 0, value: share, "aria-labelledby": "room-text" }),
+      room,
+      meter,
     ),
     makePasswordForm(app),
     h("section", { "aria-labelledby": "sessions" },
@@ -38,6 +44,7 @@ export async function showAccount(app, pane) {
       h("p.tabs", null, ...[["de", "Deutsch"], ["en", "English"]].map(([code, label]) =>
         h("a", { href: `?lang=${code}#/account`, lang: code, hreflang: code, "aria-current": words.lang === code && "true" }, label))),
     ),
+    makeEnd(app),
   ));
 
   async function list() {
@@ -54,7 +61,22 @@ export async function showAccount(app, pane) {
     });
     sessions.removeAttribute("aria-busy");
   }
-  await list();
+  await Promise.all([list(), app.attempt(async () => showRoom(await app.mailbox.loadQuota()))]);
+}
+
+/** Closing one's mailbox: folded away, says what is lost, asks twice. */
+function makeEnd(app) {
+  const { words } = app;
+  const org = { org: app.session.org };
+  const ask = async () => {
+    if (!(await app.ask(words.t("close-ask"), words.t("close-next"), words.t("close-ask-why", org)))) return;
+    if (!(await app.ask(words.t("close-sure"), words.t("close-now"), words.t("close-sure-why", org), "button.danger"))) return;
+    await app.attempt(() => app.endBox());
+  };
+  return h("section", { "aria-labelledby": "end-title" },
+    h("details", null, h("summary", null, h("h2", { id: "end-title" }, words.t("close-box"))),
+      h("p", null, words.t("close-why", org)),
+      h("div.actions", null, button("button.danger", words.t("close-box"), ask))));
 }
 
 function makePasswordForm(app) {
@@ -85,6 +107,8 @@ function makePasswordForm(app) {
     save.disabled = true;
     save.textContent = words.t("password-saving");
     try {
+      // Sealed by the generation that ends now.
+      await app.finishLeaving();
       app.session = await app.engine.changePassword(session, { newPassword: next.value, password: now.value });
       form.reset();
       await app.reopen();

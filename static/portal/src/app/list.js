@@ -56,7 +56,7 @@ function showConversation(app, messages, currentId) {
     return h("li", null,
       h("a.mail", { href: `#/m/${newest.id}`, "aria-current": current && "true" },
         h("span.mail-dot", { "aria-hidden": "true" }),
-        h("span.mail-from", null, words.t("damaged-row")),
+        h("span.mail-from", null, words.t(newest.withdrawn ? "withdrawn" : "damaged-row")),
         h("span.mail-snippet", null, words.t("error.reference", { reference: newest.reference })),
       ),
     );
@@ -92,7 +92,7 @@ function showSentRow(app, item, currentId) {
     time: item.time,
     subject: item.subject,
     files: findFiles(item.parts).length,
-    extra: showSentState(app, item),
+    extra: [showSentState(app, item), item.until && app.words.daysUntil(item.until) < 14 && h("span.pill.warn", null, app.words.t("until", { date: app.words.date(item.until) }))],
   });
 }
 

@@ -8,6 +8,7 @@ import { button, fill, h } from "./dom.js";
 import { explainError, isSignedOut } from "./errors.js";
 import { watchIdle } from "./idle.js";
 import { makeKeyboard } from "./keyboard.js";
+import { rememberLanguage } from "./language.js";
 import { makeList } from "./list.js";
 import { showMessage, showSent } from "./message.js";
 import { makeWords } from "./words.js";
@@ -15,6 +16,8 @@ import { showWriter } from "./write.js";
 
 const REFRESH = 60000;
 const SOON = 5000;
+/** How long after the start of a visit, or after sending, an answer of the organisation is looked out for. */
+const MINUTES = 10 * 60000;
 const UNDO = 12000;
 const page = JSON.parse(document.getElementById("page").textContent);
 const find = (id) => document.getElementById(id);
@@ -26,8 +29,9 @@ class App {
   sent = [];
   moreSent = false;
   drafts = [];
-  /** Ids of messages that are deleted as soon as nobody wants them back. */
+  /** Ids of messages that are deleted as soon as nobody wants them back, each with what deletes it at once. */
   leaving = new Map();
+  opened = performance.now();
   loaded = false;
   title = "";
   route = { view: "inbox", box: "inbox", id: "" };
@@ -47,6 +51,10 @@ class App {
     this.keyboard = makeKeyboard(this);
     this.idle = watchIdle(this, this.session.idleSeconds, { leave: (told) => this.signOut(told), touch: () => this.refresh() });
     addEventListener("hashchange", () => this.show());
+    // Whoever closes the tab has decided; a phone ends pages that are out of sight without another word.
+    addEventListener("pagehide", () => void this.finishLeaving());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && void this.finishLeaving());
+    rememberLanguage();
     // A file that is let go beside the composer must not take the place of the page.
     for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
     this.reopen();
@@ -59,6 +67,7 @@ class App {
     try {
       await this.mailbox.refresh();
       [this.drafts] = await Promise.all([this.mailbox.listDrafts(), this.refreshSent()]);
+      this.opened = performance.now();
     } catch (error) {
       if (isSignedOut(error)) return this.out("signed-out");
       // Not "no messages": that is not known.
@@ -107,6 +116,7 @@ class App {
     this.route = { view, box, id };
     this.title = "";
     if (view === "message" || first === "reply") await this.attempt(() => this.#reach(id));
+    if (box === "sent") await this.attempt(() => this.mailbox.findReceipts());
     if (turn !== this.#turn) return;
     const alone = view === box;
     find("split").dataset.view = alone ? "list" : "read";
@@ -146,20 +156,27 @@ class App {
 
   /** Tells whether the organisation's answer, seconds away as a rule, is what the reader looks out for. */
   isWaiting() {
-    return this.mailbox.account === "not-yet" || this.sent.some((item) => item.state === "handed-over");
+    const isFresh = performance.now() - this.opened < MINUTES;
+    return (this.mailbox.account === "not-yet" && isFresh) || this.#open.some(({ time }) => this.words.now() - new Date(time) < MINUTES);
+  }
+
+  /** Replies whose fate is not known yet. */
+  get #open() {
+    return this.sent.filter(({ state }) => state === "handed-over");
   }
 
   async refresh() {
     this.asked = performance.now();
     try {
       await this.mailbox.refresh();
-      if (this.sent.some((item) => item.state === "handed-over")) await this.refreshSent();
+      if (this.#open.length && (this.isWaiting() || this.asked - this.askedSent > MINUTES)) await this.refreshSent();
     } catch (error) {
       this.quiet(error);
     }
   }
 
   async refreshSent() {
+    this.askedSent = performance.now();
     const { sent, more } = await this.mailbox.listSent();
     const known = new Set(sent.map((item) => item.id));
     this.sent = [...sent, ...this.sent.filter((item) => !known.has(item.id))];
@@ -179,6 +196,7 @@ class App {
       const { sent, more } = await this.mailbox.listSent({ before: this.sent.at(-1).seq });
       this.sent.push(...sent);
       this.moreSent = more;
+      await this.mailbox.findReceipts();
     } else await this.mailbox.loadMore();
     this.redraw();
   }
@@ -186,24 +204,38 @@ class App {
   // --- deleting, with a way back
 
   leave(message) {
+    const { id } = message;
+    let remove = () => this.mailbox.remove(id);
+    // Sealed already, so that it leaves even in the moment in which the page ends.
+    const ready = this.mailbox.prepareRemoval(id).then((sealed) => {
+      remove = sealed;
+    }, () => {});
     const end = async () => {
-      this.leaving.delete(message.id);
-      await this.attempt(() => this.mailbox.remove(message.id));
-      this.redraw();
-    };
-    const timer = setTimeout(end, UNDO);
-    this.leaving.set(message.id, () => {
       clearTimeout(timer);
-      return end();
-    });
+      if (!this.leaving.delete(id)) return;
+      const removing = this.attempt(remove);
+      this.redraw();
+      await removing;
+    };
+    const timer = setTimeout(() => ready.then(end), UNDO);
+    this.leaving.set(id, end);
     this.go("#/");
     this.redraw();
     this.say(this.words.t("deleted"), UNDO, this.words.t("undo"), () => {
       clearTimeout(timer);
-      this.leaving.delete(message.id);
+      if (!this.leaving.delete(id)) return;
       this.redraw();
-      this.go(`#/m/${message.id}`);
+      this.go(`#/m/${id}`);
     });
+  }
+
+  /** Deletes now what somebody could still want back. */
+  async finishLeaving() {
+    if (!this.leaving.size) return;
+    const ends = [...this.leaving.values()].map((end) => end());
+    // There is nothing to undo any more.
+    this.say(this.words.t("deleted"));
+    await Promise.allSettled(ends);
   }
 
   // --- saying things
@@ -243,12 +275,13 @@ class App {
     }
   }
 
-  /** @returns {Promise<boolean>} */
-  ask(text, label) {
+  /** @param {string} text @param {string} label of the button that goes on @param {string} [why] @returns {Promise<boolean>} */
+  ask(text, label, why = "", kind = "button") {
     return new Promise((resolve) => {
-      const dialog = h("dialog", { "aria-labelledby": "ask-title" },
+      const dialog = h("dialog", { "aria-labelledby": "ask-title", "aria-describedby": why ? "ask-why" : null },
         h("h2", { id: "ask-title" }, text),
-        h("div.actions", null, button("button", label, () => dialog.close("yes")), button("button.second", this.words.t("cancel"), () => dialog.close())),
+        why && h("p", { id: "ask-why" }, why),
+        h("div.actions", null, button(kind, label, () => dialog.close("yes")), button("button.second", this.words.t("cancel"), () => dialog.close())),
       );
       dialog.addEventListener("close", () => {
         dialog.remove();
@@ -279,10 +312,18 @@ class App {
     this.idle?.tell();
     if (!told) {
       await saving;
-      await Promise.allSettled([...this.leaving.values()].map((end) => end()));
+      await this.finishLeaving();
       await this.engine.signOut(this.session).catch(() => {});
     }
     this.out(told ? "signed-out" : "");
+  }
+
+  /** Closes the mailbox for good; the portal drops it once the organisation has heard. */
+  async endBox() {
+    await this.mailbox.closeBox();
+    await this.engine.signOut(this.session).catch(() => {});
+    this.idle?.tell();
+    this.out("closed");
   }
 
   out(why = "") {

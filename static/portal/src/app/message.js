@@ -4,10 +4,9 @@ import { showBody } from "./body.js";
 import { button, fill, h } from "./dom.js";
 import { makeEml, safeFileName, zipFiles } from "../engine/export.js";
 import { findFiles, showSentState } from "./list.js";
+import { nameOf } from "./people.js";
 import { saveButton } from "./saving.js";
 import { guessLanguage } from "./words.js";
-
-const nameOf = (person) => person.name || person.addr;
 
 const findInitials = (name) =>
   name.replace(/[^\p{L}\p{N} ]/gu, "").split(/\s+/).filter(Boolean).map((word) => [...word][0].toUpperCase()).filter((_, k, all) => k === 0 || k === all.length - 1).join("");
@@ -71,11 +70,15 @@ export async function showMessage(app, pane, id) {
     return;
   }
   if (message.state === "damaged") {
+    // A withdrawn signature is no damage: the organisation knows, and its reader is told the true reason.
+    const { withdrawn } = message;
+    const reference = words.t("error.reference", { reference: message.reference });
+    const call = words.t("error.unverified.do", { organisation: app.org, phone: app.page.phone });
     fill(pane,
       backLink(app, "inbox"),
-      h("h1", { tabindex: -1 }, words.t("damaged-row")),
-      h("p.note.error", null, `${words.t("error.unverified")} ${words.t("error.reference", { reference: message.reference })} ${words.t("error.unverified.do", { organisation: app.org, phone: app.page.phone })}`),
-      h("p.quiet", null, words.t("damaged-rest", { organisation: app.org })),
+      h("h1", { tabindex: -1 }, words.t(withdrawn ? "withdrawn" : "damaged-row")),
+      h(`p.note.${withdrawn ? "warn" : "error"}`, null, `${words.t(withdrawn ? "withdrawn-why" : "error.unverified", { organisation: app.org })} ${call} ${reference}`),
+      h("p.quiet", null, words.t(withdrawn ? "withdrawn-rest" : "damaged-rest", { organisation: app.org })),
     );
     return;
   }
@@ -97,11 +100,10 @@ export async function showMessage(app, pane, id) {
         h("span.avatar", { "aria-hidden": "true" }, findInitials(nameOf(message.from))),
         h("div", null,
           h("p", null, h("strong", null, nameOf(message.from)), " ",
-            message.withdrawn ? h("span.pill.warn", null, words.t("withdrawn")) : h("span.pill.ok", null, app.session.org, h("span.unseen", null, `, ${words.t("verified")}`))),
+            h("span.pill.ok", null, app.session.org, h("span.unseen", null, `, ${words.t("verified")}`))),
           h("p.quiet.small", null, `${message.from.addr} ${showPeople(app, message)}, `, h("time", { datetime: message.time }, words.full(message.time))),
         ),
       ),
-      message.withdrawn && h("p.note.warn", null, words.t("withdrawn-why")),
       place,
       showFiles(app, files, fetch, message),
       h("div.actions", null,
@@ -162,6 +164,7 @@ export async function showSent(app, pane, id) {
     place,
     showFiles(app, findFiles(item.parts), (part, options) => mailbox.downloadSent(item, part.i, options)),
     about && h("p", null, h("a", { href: `#/m/${about.id}` }, words.t("show-answered"))),
+    item.until && h("p.quiet.small", null, words.t("sent-until", { date: words.date(item.until) })),
   );
   try {
     const part = item.parts.find((one) => one.role === "text");

@@ -2,9 +2,8 @@
 
 import { showBody } from "./body.js";
 import { button, fill, h } from "./dom.js";
+import { findOthers, nameOf } from "./people.js";
 import { makeUploads } from "./uploads.js";
-
-const nameOf = (person) => person.name || person.addr;
 
 /**
  * Draws #/reply/ID (re) or #/draft/ID (draft).
@@ -137,12 +136,17 @@ export async function showWriter(app, pane, { re, draft }) {
 /** Recipients are fixed by the message that is answered; the relay resolves their addresses. */
 function showRecipients(app, composer, message, name) {
   const { words } = app;
-  const rest = message ? [...message.to, ...message.cc].filter((person) => person.addr.toLowerCase() !== app.session.name) : [];
-  if (!rest.length) return h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", app.session.org));
-  const names = [name, ...rest.map(nameOf)].join(", ");
+  const { org } = app.session;
+  const { reached, left, isCertain } = message ? findOthers(message, app.session.name) : { reached: [], left: [], isCertain: true };
+  const names = left.map(nameOf).join(", ");
+  const hint = left.length > 0 && h("p.hint", { id: "to-hint" }, words.t(isCertain ? "everyone-but" : "everyone-perhaps", { org, names }));
+  if (!reached.length && isCertain) return h("div.field", null, h("p.label", null, words.t("to")), h("p", null, name, ", ", org), hint);
   const choice = (value, label) => h("label.check", null,
-    h("input", { type: "radio", name: "to", value, checked: composer.to === value, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
-  return h("fieldset", null, h("legend.label", null, words.t("to")), choice("sender", words.t("only-sender", { name })), choice("all", words.t("everyone", { names })));
+    h("input", { type: "radio", name: "to", value, checked: composer.to === value, "aria-describedby": hint && value === "all" ? "to-hint" : null, onchange: () => composer.edit({ to: value }) }), h("span", null, label));
+  return h("fieldset", null, h("legend.label", null, words.t("to")),
+    choice("sender", words.t("only-sender", { name })),
+    choice("all", words.t("everyone", { org, names: [name, ...reached.map(nameOf)].join(", ") })),
+    hint);
 }
 
 /** The message that is answered, folded; opened when somebody looks. */

@@ -53,8 +53,8 @@ export class Api {
     const type = "application/octet-stream";
     await this.#call("PUT", `/drafts/${id}/${i}/${n}`, { body: sealed, type, signal, tries: 3, timeout: LONG });
   }
-  /** @param {object} body @returns {Promise<{seq: number}>} the same octets again are answered alike */
-  send(body) { return this.#json("POST", "/send", body, { tries: 3 }); }
+  /** @param {object} body @returns {Promise<{seq: number}>} the same octets again are answered alike; what is small leaves even if the page goes */
+  send(body) { return this.#json("POST", "/send", body, { tries: 3, keepalive: !("self" in body && body.self) }); }
   /** @param {{before?: number}} page @returns {Promise<{sent: any[], more: boolean}>} */
   listSent({ before }) { return this.#json("GET", `/sent${before === undefined ? "" : `?before=${before}`}`); }
   /** @param {string} id */
@@ -62,10 +62,10 @@ export class Api {
   /** @param {{id: string, card: number, sealed: string}} body */
   join(body) { return this.#json("POST", "/join", body, { tries: 3 }); }
 
-  /** @param {string} method @param {string} path @param {object} [body] @param {{tries?: number}} [options] @returns {Promise<any>} */
-  async #json(method, path, body, { tries = method === "GET" ? 3 : 1 } = {}) {
+  /** @param {string} method @param {string} path @param {object} [body] @param {{tries?: number, keepalive?: boolean}} [options] @returns {Promise<any>} */
+  async #json(method, path, body, { tries = method === "GET" ? 3 : 1, keepalive = false } = {}) {
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const answer = await this.#call(method, path, { body: text, type: "application/json", tries, timeout: SHORT });
+    const answer = await this.#call(method, path, { body: text, type: "application/json", tries, timeout: SHORT, keepalive });
     const read = await this.#read(() => answer.text());
     try {
       return read ? JSON.parse(read) : {};
@@ -86,7 +86,7 @@ export class Api {
 
   /**
    * @param {string} method @param {string} path
-   * @param {{body?: BodyInit, type?: string, signal?: AbortSignal, tries: number, timeout: number}} options @returns {Promise<Response>} 2xx
+   * @param {{body?: BodyInit, type?: string, signal?: AbortSignal, tries: number, timeout: number, keepalive?: boolean}} options @returns {Promise<Response>} 2xx
    */
   async #call(method, path, options) {
     for (let tried = 1; ; tried += 1) {
@@ -101,8 +101,8 @@ export class Api {
     }
   }
 
-  /** @param {string} method @param {string} path @param {{body?: BodyInit, type?: string, signal?: AbortSignal, timeout: number}} options @returns {Promise<Response>} */
-  async #once(method, path, { body, type, signal, timeout }) {
+  /** @param {string} method @param {string} path @param {{body?: BodyInit, type?: string, signal?: AbortSignal, timeout: number, keepalive?: boolean}} options @returns {Promise<Response>} */
+  async #once(method, path, { body, type, signal, timeout, keepalive }) {
     /** @type {Record<string, string>} */
     const headers = method === "GET" ? {} : { "X-Letterlock": "1" };
     if (body !== undefined && type) headers["Content-Type"] = type;
@@ -115,6 +115,7 @@ export class Api {
         headers,
         body,
         signal: joinSignals(signal, limit),
+        keepalive,
         cache: "no-store",
         credentials: "same-origin",
         redirect: "error",

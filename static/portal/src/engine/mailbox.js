@@ -11,19 +11,23 @@ const REPORTED = "letterlock-reported";
 const PAGE = 50;
 /** Bodies kept in memory, so that going back and forth loads nothing twice. */
 const BODIES = 30;
+/** By how much the clocks of relay and portal may differ when older receipts are looked for. */
+const CLOCKS = 864e5;
 
 /**
  * @typedef {import("../sealed/down.js").Part} Part
  * @typedef {Object} Message  one row of the inbox
  * @property {string} id @property {number} no @property {number} gen @property {boolean} seen @property {string} expires
  * @property {"mail" | "damaged"} state damaged: only id, no, gen, seen, expires, reference and code stand
- * @property {string} [reference] @property {string} [code] @property {boolean} [withdrawn] signed by a card that the organisation has withdrawn
+ * @property {string} [reference] @property {string} [code] @property {boolean} [withdrawn] damaged because the organisation has withdrawn the
+ *   card it names: it is not shown, and not reported, since the organisation knows
  * @property {string} thread @property {{name: string, addr: string}} from @property {{name: string, addr: string}[]} to
  * @property {{name: string, addr: string}[]} cc @property {string} subject @property {string} snippet @property {string} time
  * @property {boolean} receipt @property {string} [re] @property {Part[]} parts @property {Uint8Array} key
  *
  * @typedef {Object} SentItem
  * @property {string} id @property {number} seq @property {string} time @property {"handed-over" | "arrived" | "refused"} state
+ * @property {string} handed when the portal took it @property {string} until the portal keeps it at least so long, "" if it does not say
  * @property {string} re @property {"sender" | "all"} to @property {string} subject @property {Part[]} parts @property {string} thread
  *   of the message it answers, "" if that is not loaded @property {Uint8Array} key
  *
@@ -53,6 +57,8 @@ export class Mailbox extends EventTarget {
   #texts = new Map();
   /** @type {SentItem[]} */
   #sent = [];
+  /** Time of the oldest manifest loaded; all newer ones are here. */
+  #oldest = "";
   /** Marks and deletions under way, each once. @type {Map<string, Promise<void>>} */
   #running = new Map();
 
@@ -148,9 +154,29 @@ export class Mailbox extends EventTarget {
     });
   }
 
+  /**
+   * Seals a deletion now and hands over what sends it, at once and without waiting: for a page that may be gone the next moment.
+   * @param {string} id @returns {Promise<() => Promise<void>>}
+   */
+  async prepareRemoval(id) {
+    const request = await this.#makeRequest({ kind: "deleted", re: id });
+    return async () => {
+      await this.#context.api.send(request);
+      this.#forget(id);
+      this.#tell();
+    };
+  }
+
   /** Signed `close`: ends the mailbox for good. */
   async closeBox() {
     await this.#sendItem({ kind: "close" });
+  }
+
+  /** @returns {Promise<{used: number, limit: number}>} octets, as they are now */
+  async loadQuota() {
+    const { quota } = await this.#context.api.getSession();
+    this.session.quota = { used: Number(quota?.used ?? 0), limit: Number(quota?.limit ?? 0) };
+    return this.session.quota;
   }
 
   /** Over what was opened in this tab; every word must occur. @param {string} query @returns {Message[]} newest first */
@@ -171,6 +197,15 @@ export class Mailbox extends EventTarget {
     const listed = new Set(sent.map(({ id }) => id));
     this.#sent = [...this.#sent.filter(({ id }) => !listed.has(id)), ...sent];
     return { sent, more: page.more === true };
+  }
+
+  /**
+   * Loads older pages until each listed reply has its receipt or is older than what is loaded: receipts lie among the mail.
+   * A receipt counts up behind the message that it is about.
+   */
+  async findReceipts() {
+    const isOpen = (/** @type {SentItem} */ item) => item.state === "handed-over" && !this.find(item.re) && this.#oldest > shift(item.handed, -CLOCKS);
+    while (this.more && this.#sent.some(isOpen)) await this.loadMore();
   }
 
   /** @param {SentItem} item @param {number} i @param {{signal?: AbortSignal, onProgress?: (done: number, size: number) => void}} [options] @returns {Promise<Blob>} */
@@ -202,6 +237,8 @@ export class Mailbox extends EventTarget {
     const page = await this.#context.api.listMessages({ before, limit: PAGE });
     for (const row of page.messages) await this.#take(row);
     this.messages.sort((a, b) => b.no - a.no);
+    // A signed receipt counts before what the portal says.
+    for (const item of this.#sent) item.state = this.receipts.get(item.id) ?? item.state;
     this.#judge();
     return page;
   }
@@ -227,6 +264,7 @@ export class Mailbox extends EventTarget {
 
   /** @param {import("../sealed/down.js").Manifest} manifest @param {any} base */
   #takeManifest(manifest, base) {
+    if (!this.#oldest || manifest.time < this.#oldest) this.#oldest = manifest.time;
     if (manifest.gen === this.session.gen) this.#seen.fits = true;
     if (manifest.kind === "mail") this.messages.push({ ...base, ...manifest, seen: base.seen, state: "mail" });
     else if (manifest.kind === "receipt") this.receipts.set(/** @type {string} */ (manifest.re), /** @type {any} */ (manifest).state);
@@ -243,8 +281,8 @@ export class Mailbox extends EventTarget {
   #takeDamaged(error, base) {
     if (base.gen === this.session.gen && error.code === "auth") this.#seen.shut = true;
     const reference = base.id.slice(0, 8);
-    this.messages.push(/** @type {any} */ ({ ...base, state: "damaged", code: error.code, reference, withdrawn: error.withdrawn, parts: [] }));
-    this.#report(base.id, error.code);
+    this.messages.push(/** @type {any} */ ({ ...base, state: "damaged", code: error.code, reference, withdrawn: error.withdrawn === true, parts: [] }));
+    if (!error.withdrawn) this.#report(base.id, error.code);
   }
 
   /** @param {number} serial named by a manifest that opened, verified or not */
@@ -284,11 +322,16 @@ export class Mailbox extends EventTarget {
 
   /** @param {import("../sealed/up.js").ItemFields} fields */
   async #sendItem(fields) {
+    await this.#context.api.send(await this.#makeRequest(fields));
+  }
+
+  /** @param {import("../sealed/up.js").ItemFields} fields @returns {Promise<object>} */
+  async #makeRequest(fields) {
     this.#checkSealing();
     const { newest, cards } = this.session;
     const made = await sealUp(newest, cards.newest, fields);
     const re = "re" in fields ? { re: fields.re } : {};
-    await this.#context.api.send({ ...made, self: null, parts: [], kind: fields.kind, ...re });
+    return { ...made, self: null, parts: [], kind: fields.kind, ...re };
   }
 
   /** @param {string} name @param {() => Promise<void>} act */
@@ -321,9 +364,9 @@ export class Mailbox extends EventTarget {
     if (!keys || typeof row.self !== "string") return null;
     try {
       const item = await openSent(keys, row.id, row.self);
-      // A signed receipt counts before what the portal says.
       const state = this.receipts.get(row.id) ?? (row.state === "refused" ? "refused" : "handed-over");
-      return { ...item, seq: row.seq, state, thread: this.find(item.re)?.thread ?? "" };
+      const [handed, until] = [row.time, row.until].map((time) => (typeof time === "string" ? time : ""));
+      return { ...item, seq: row.seq, state, handed, until, thread: this.find(item.re)?.thread ?? "" };
     } catch (error) {
       if (error instanceof SealedDataError) return null;
       throw error;
@@ -341,4 +384,10 @@ function findPart(parts, i) {
 /** For searching: one case, no accents, single spaces. @param {string} text */
 function fold(text) {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
+}
+
+/** @param {string} time @param {number} ms @returns {string} "" for what is no time */
+function shift(time, ms) {
+  const at = new Date(Date.parse(time) + ms);
+  return Number.isNaN(at.getTime()) ? "" : at.toISOString();
 }

@@ -59,6 +59,8 @@ export class ReplyTicket {
     this.expires = ticket.expires;
     /** May files be attached? */
     this.files = ticket.files;
+    /** Whether the answer comes back as an encrypted PDF; undefined: not said. */
+    this.copy = ticket.copy;
     this.quote = quote;
     /** Files of the mail that the PDF holds, where policy and size let them lie here. @type {import("./mailbox.js").Part[]} */
     this.parts = ticket.parts.filter(({ role }) => role === "file");

@@ -5,6 +5,7 @@
 
 import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
 import { createEngine } from "../engine/entry_engine.js";
+import { rememberLanguage } from "../app/language.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
 import {
@@ -22,9 +23,9 @@ const changeParts = { live: find("change-live"), progress: find("change-progress
 let session = null;
 let current = "";
 
-/** In the language that was chosen here, else in the one the organisation knows this reader by. */
+/** In the language that the reader chose, else in the one of the organisation's record of this reader, else in the browser's. */
 function openMailbox() {
-  const known = page.suffix || !["de", "en"].includes(session?.lang ?? "") || session?.lang === page.lang;
+  const known = page.chosen || !["de", "en"].includes(session?.lang ?? "") || session?.lang === page.lang;
   location.assign(`/mailbox${known ? page.suffix : `?lang=${session?.lang}`}`);
 }
 
@@ -127,8 +128,12 @@ async function askForCall() {
 
 async function start() {
   const fragment = takeFragment();
-  const code = /^c=([0-9A-Za-z-]{1,40})$/.exec(fragment)?.[1];
-  keepFragment(code ? `c=${code}` : "");
+  // What an e-mail's link may carry behind #, where no server sees it: c, the code; u, the user name.
+  const given = new URLSearchParams(fragment);
+  const code = /^[0-9A-Za-z-]{1,40}$/.exec(given.get("c") ?? "")?.[0];
+  const name = /^[^\s@]{1,64}@[^\s@]{1,253}$/.exec(given.get("u") ?? "")?.[0];
+  keepFragment(code || name ? fragment : "");
+  rememberLanguage();
   wireReveals(t);
   // Not before: a password manager looks at the fields when the page is left.
   wipeOnLeave("password", "code", "new-password", "repeat-password");
@@ -142,7 +147,9 @@ async function start() {
     showCode();
     /** @type {HTMLInputElement} */ (find("code")).value = code;
   }
-  if (fragment === "signed-out") showNote(problem, { kind: "", lines: [t("signed-out")] });
+  if (name && !typed("login-name")) /** @type {HTMLInputElement} */ (find("login-name")).value = name;
+  const isOver = fragment === "signed-out" || fragment === "closed";
+  if (isOver) showNote(problem, { kind: "", lines: [t(fragment)] });
   onSubmit("sign-in-form", signIn);
   onSubmit("forgot-form", askForCall);
   onSubmit("change-form", changePassword);
@@ -151,7 +158,7 @@ async function start() {
     if (!name.value) name.value = typed("login-name");
   });
   // A tab that is still signed in goes on where it was; a code in the address means that somebody wants to sign in.
-  if (code || fragment === "signed-out") return;
+  if (code || isOver) return;
   const held = await engine.resume().catch(() => null);
   if (held && !held.mustChange && !typed("password")) openMailbox();
 }

@@ -5,6 +5,7 @@
 
 import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
 import { createEngine } from "../engine/join_engine.js";
+import { rememberLanguage } from "../app/language.js";
 import { normaliseLoginName } from "../sealed/forms.js";
 import { wireNewPassword } from "./password.js";
 import {
@@ -83,6 +84,7 @@ async function start() {
   // Stays in the address line until the choice is made: a reload must still have it.
   const fragment = location.hash;
   keepFragment(fragment.slice(1));
+  rememberLanguage();
   wireReveals(t);
   wipeOnLeave("new-password", "repeat-password");
   const live = parts.live;

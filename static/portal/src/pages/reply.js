@@ -5,6 +5,8 @@
 
 import { createEngine } from "../engine/reply_engine.js";
 import { h } from "../app/dom.js";
+import { rememberLanguage } from "../app/language.js";
+import { findOthers, nameOf } from "../app/people.js";
 import { makeHarmless } from "../app/saving.js";
 import {
   checkFields, doWork, explainError, find, keepFragment, markField, onSubmit, openForm, readPage, showNote, showSection, takeFragment, typed, wipe, wipeOnLeave, wireReveals,
@@ -63,6 +65,7 @@ function showWriting() {
   const organisation = ticket.org || page.organisation;
   find("write-intro").textContent = t("intro", { name, organisation, date: words.date(ticket.time) });
   showRecipients(name, organisation);
+  find("copy").textContent = t(`done.copy${copyWord()}`);
   const subject = ticket.subject ?? "";
   if (uploads) {
     // Unlocked for the second time: what was typed still stands there.
@@ -85,16 +88,24 @@ function showWriting() {
   showSection("write", t("title", { name }));
 }
 
+/** Whether the answer comes back as a copy: the ticket says so; of an older one nobody knows. @returns {"" | ".no" | ".maybe"} */
+function copyWord() {
+  return { true: /** @type {const} */ (""), false: /** @type {const} */ (".no") }[`${ticket?.copy}`] ?? ".maybe";
+}
+
 /** @param {string} name @param {string} organisation */
 function showRecipients(name, organisation) {
-  const others = (ticket.to?.length ?? 0) + (ticket.cc?.length ?? 0) > 1;
-  if (!others) {
+  const { reached, left, isCertain } = findOthers(ticket, "");
+  // One of those outside is the reader.
+  find("to-hint").hidden = left.length < 2;
+  if (!reached.length && (isCertain || left.length < 2)) {
     find("to").textContent = t("sender", { name, organisation });
     return;
   }
+  const names = [name, ...reached.map(nameOf)].join(", ");
   const choice = (value, label, checked) => h("label.check", {}, h("input", { type: "radio", name: "to", value, checked }), h("span", {}, label));
   find("to").replaceWith(
-    h("div", { id: "to", role: "radiogroup", "aria-labelledby": "to-label" }, choice("sender", t("sender", { name, organisation }), true), choice("all", t("all", { name }), false)),
+    h("div", { id: "to", role: "radiogroup", "aria-labelledby": "to-label", "aria-describedby": "to-hint" }, choice("sender", t("sender", { name, organisation }), true), choice("all", t("all", { organisation, names }), false)),
   );
 }
 
@@ -183,7 +194,7 @@ function explainSend(error) {
 function showDone() {
   sent = true;
   const names = uploads.names();
-  find("done-when").textContent = t("done.when", { name: person() });
+  find("done-when").textContent = `${t("done.when", { name: person() })} ${t(`done.copy${copyWord()}`)}`;
   find("done-files").hidden = !names.length;
   find("done-files").textContent = t("done.files", { n: names.length, names: names.join(", ") });
   find("done-time").textContent = t("done.time", { date: words.full(new Date().toISOString()) });
@@ -194,6 +205,7 @@ function showDone() {
 async function start() {
   const fragment = takeFragment();
   keepFragment(fragment);
+  rememberLanguage();
   wireReveals(t);
   wipeOnLeave("password");
   if (!(await openForm({ live: unlockParts.live, region: problem, check: () => engine.checkSupport(), t }))) return;
