@@ -17,7 +17,7 @@ from relay.actions.tell import SenderTeller, ToldPassword
 from relay.core.clock import DAY, to_datetime
 from relay.core.decision import Reason
 from relay.core.documents.domains import OwnDomain
-from relay.core.documents.policy import ReplySecret
+from relay.core.documents.policy import ReplyFiles, ReplySecret
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.ids import new_id
 from relay.core.lifecycle import State
@@ -31,8 +31,6 @@ from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database, Tx
 from relay.store.repositories.reply_links import ReplyLink, add_reply_link
 
-REPLY_LINK_MS = 90 * DAY
-"""How long the link of a PDF leads to its reply page."""
 _TOGETHER = 20
 """Copies queued by one transaction: bounds memory for a mail to very many partners."""
 
@@ -192,8 +190,10 @@ class PdfAction:
                 token=token,
                 message_id=message.work.message.id,
                 copy_id=one.copy.id,
-                expires_ms=self._database.clock.now_ms() + REPLY_LINK_MS,
+                expires_ms=self._database.clock.now_ms() + _link_ms(message),
                 wants_code=plan.is_chosen or one.decision.options.get("reply_secret") == ReplySecret.PRINTED_CODE,
+                files_allowed=message.organisation.policy.switches.reply_files is ReplyFiles.ON,
+                own_domains=message.organisation.domains.names(),
             )
         )
 
@@ -241,7 +241,7 @@ class PdfAction:
             sender=one.plan.sender,
             header_message_id=message.parsed.message_id or "",
             created_at=now,
-            expires_at=now + REPLY_LINK_MS,
+            expires_at=now + _link_ms(message),
         )
 
     def _settlement(self, one: Prepared, number: int) -> Settlement:
@@ -273,6 +273,11 @@ class PdfAction:
 def _own_domain(message: OpenMessage) -> OwnDomain:
     domains = message.organisation.domains
     return domains.find(message.facts.own_domain) or domains.domains[0]
+
+
+def _link_ms(message: OpenMessage) -> int:
+    """Return how long the link of a PDF leads to its reply page."""
+    return message.organisation.policy.switches.reply_link_days * DAY
 
 
 def _both(first: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
 from relay.actions.tell import SenderTeller
+from relay.core.clock import DAY
 from relay.core.decision import Method
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.lifecycle import State
@@ -50,7 +51,7 @@ class RegistrationAction:
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
-        chosen = [(one, self._choose(message, one)) for one in copies]
+        chosen = [(one, self._choose(one)) for one in copies]
         failures: list[Failure] = []
         for method, action in self._ways.items():
             found = [_as_chosen(one, method) for one, way in chosen if way is method]
@@ -61,12 +62,12 @@ class RegistrationAction:
                 failures.extend(self._wait(message, one))
         return failures
 
-    def _choose(self, message: OpenMessage, one: DecidedCopy) -> Method | None:
+    def _choose(self, one: DecidedCopy) -> Method | None:
         """Return how a copy leaves, None to wait."""
         method, partner = one.decision.method, one.partner
-        if one.decision.options.get("registration") != "on" or partner is None or not message.facts.pair_owner:
+        sender = one.decision.sender
+        if one.decision.options.get("registration") != "on" or partner is None or not sender:
             return method
-        sender = one.decision.sender or message.facts.pair_owner
         with self._database.reading() as tx:
             box = find_open_mailbox(tx, self._tenant, partner.id)
             if method is Method.WEBMAIL and box is not None:
@@ -91,10 +92,12 @@ class RegistrationAction:
 
     def _put(self, message: OpenMessage, one: DecidedCopy) -> None:
         assert one.partner is not None
-        sender = one.decision.sender or message.facts.pair_owner
+        sender = one.decision.sender
         with self._database.reading() as tx:
             known = find_open_join(tx, self._tenant, one.partner.id)
-        made = None if known else self._joins.make(one.partner.id, sender, _name_of(message, sender))
+        lives_ms = message.organisation.policy.switches.join_days * DAY
+        name = _name_of(message, sender)
+        made = None if known else self._joins.make(one.partner.id, sender, name, lives_ms=lives_ms)
         row = known or (made.row if made else None)
         assert row is not None
         notice = self._teller.waiting_notice(message, one, row.expires_at)

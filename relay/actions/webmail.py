@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
 from relay.actions.refuse import HoldAction
+from relay.core.clock import DAY
 from relay.core.documents.domains import OwnDomain
 from relay.core.errors import KeyDestroyedError, LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
 from relay.core.wire.sealed import LoginNameError
-from relay.mailbox.boxes import KEEP_MESSAGE_MS, Boxes, BoxPlan
+from relay.mailbox.boxes import Boxes, BoxPlan
 from relay.mailbox.compose import ComposedMail, TooLargeForMailboxError, compose_mail
 from relay.mailbox.notices import Notices
 from relay.mailbox.seal import MailFacts, Place, SealedMessage, Sealer
@@ -115,7 +116,8 @@ class WebmailAction:
             copy_id=one.copy.id,
             message_id=message.work.message.id,
             time_ms=now,
-            expires_ms=now + KEEP_MESSAGE_MS,
+            expires_ms=now + message.organisation.policy.switches.keep_message_days * DAY,
+            own_domains=message.organisation.domains.names(),
             thread=None if plan.is_new else self._find_thread(message, plan.box.id),
         )
         sealed = self._tools.sealer.seal_mail(place, composed, facts)

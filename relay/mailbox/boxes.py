@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from relay.core.clock import DAY
 from relay.core.ids import new_id
 from relay.core.ports import Actor, Event, Grant
 from relay.core.wire.pae import decode_b64
@@ -32,9 +31,6 @@ from relay.store.repositories.mailbox_messages import (
 )
 from relay.store.repositories.partners import Partner
 from relay.store.repositories.reply_codes import forget_reply_code
-
-KEEP_MESSAGE_MS = 90 * DAY
-"""How long a message stays in a mailbox where policy says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,8 @@ class Incoming:
         prepared = self._replies.prepare(known.box, message, item, fetch)
         try:
             result = Result.REFUSED if prepared.is_infected else Result.TAKEN
-            receipt = self._make_receipt(known, entry.id, result)
+            copy = None if message.kind != TICKET else prepared.copy is not None and not prepared.is_infected
+            receipt = self._make_receipt(known, entry.id, result, copy=copy)
             with self._desk.database.transaction() as tx:
                 box = self._desk.lock(tx, known.box)
                 self._desk.note(tx, box, entry.id, item.kind, result)
@@ -254,11 +255,11 @@ class Incoming:
         if sum(part.size for part in item.parts) > self._policy().max_octets:
             raise MailboxDataError("size", "item: larger than policy allows")
 
-    def _make_receipt(self, known: _Known, item_id: str, result: Result) -> SealedMessage:
+    def _make_receipt(self, known: _Known, item_id: str, result: Result, *, copy: bool | None = None) -> SealedMessage:
         place = self._desk.place(known.box, decode_b64(known.generation.enc), known.generation.gen)
         state = "arrived" if result is Result.TAKEN else "refused"
         now = self._desk.database.clock.now_ms()
-        return self._sealer.seal_receipt(place, item_id, state, now, now + RECEIPT_MS)
+        return self._sealer.seal_receipt(place, item_id, state, now, now + RECEIPT_MS, copy=copy)
 
     def _note_reply(self, tx: Tx, box: Box, message: BoxMessage, prepared: PreparedReply) -> None:
         detail: dict[str, EventDetail] = {

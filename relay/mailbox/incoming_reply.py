@@ -22,6 +22,7 @@ from relay.core.ports import Actor, SpoolPublicKey
 from relay.core.wire.sealed import Item, MailboxDataError, Part, PartOpener, count_chunks
 from relay.mailbox.incoming_spool import SpoolDraft
 from relay.mailbox.replies import ReplyMail, ReplyPart, Write, write_reply
+from relay.mailbox.seal import find_inside
 from relay.message.addresses import Mailbox
 from relay.message.compose import make_message_id
 from relay.protect.passwords import NAMED
@@ -171,7 +172,7 @@ class Replies:
             partner = get_partner(tx, self._tenant, box.partner_id)
             now = to_datetime(tx.now_ms())
             password = self._find_password(tx, box)
-        to, cc = self._resolve(message, to_all=item.to == "all")
+        to, cc, left_out = self._resolve(message, partner, to_all=item.to == "all")
         draft = self._draft()
         references = (*message.references_ids, *((message.header_message_id,) if message.header_message_id else ()))
         mail = ReplyMail(
@@ -184,6 +185,8 @@ class Replies:
             header_message_id=make_message_id(self._hostname),
             hostname=self._hostname,
             references=references,
+            left_out=left_out,
+            language=self._language_of(message.sender),
         )
         copy = self._plan_copy(message, partner, password) if password is not None else None
         prepared = PreparedReply(
@@ -205,23 +208,30 @@ class Replies:
 
     # --- who gets it --------------------------------------------------------------------------------------------------
 
-    def _resolve(self, message: BoxMessage, *, to_all: bool) -> tuple[tuple[Mailbox, ...], tuple[Mailbox, ...]]:
-        """Return To and Cc from our own record; of the others only those inside: nothing is relayed to the outside."""
+    def _resolve(
+        self, message: BoxMessage, partner: Partner, *, to_all: bool
+    ) -> tuple[tuple[Mailbox, ...], tuple[Mailbox, ...], tuple[str, ...]]:
+        """Return To and Cc from our own record, and who is left out: nothing is relayed to the outside."""
         own = self._organisation().domains.names()
         if domain_of(message.sender) not in own:
             raise MailboxDataError("unknown", "item: nobody of ours to give it to")
         to = (Mailbox(message.sender_name, message.sender),)
         if not to_all:
-            return to, ()
+            return to, (), ()
         others: dict[str, Mailbox] = {}
+        left_out: dict[str, None] = {}
         for written in (*message.to_addresses, *message.cc_addresses):
-            try:
-                normal = normalise_address(written)
-            except AddressError:
-                continue
-            if domain_of(normal) in own and normal != message.sender:
+            normal = find_inside(written, own)
+            if normal is None:
+                if _normalise(written) != partner.address:
+                    left_out.setdefault(written)
+            elif normal != message.sender:
                 others.setdefault(normal, Mailbox("", normal))
-        return to, tuple(others.values())
+        return to, tuple(others.values()), tuple(left_out)
+
+    def _language_of(self, address: str) -> str:
+        own = self._organisation().domains.find(domain_of(address))
+        return own.language.value if own else "en"
 
     # --- the partner's copy -------------------------------------------------------------------------------------------
 
@@ -262,6 +272,8 @@ class Replies:
             header_message_id=make_message_id(self._hostname),
             hostname=self._hostname,
             references=(*mail.references, mail.header_message_id),
+            left_out=mail.left_out,
+            language=mail.language,
         )
 
     # --- streaming ----------------------------------------------------------------------------------------------------
@@ -291,6 +303,13 @@ class Replies:
         finally:
             if scan is not None:
                 scan.close()
+
+
+def _normalise(written: str) -> str:
+    try:
+        return normalise_address(written)
+    except AddressError:
+        return written
 
 
 def _open(item: Item, part: Part, fetch: Fetch) -> Iterator[bytes]:

@@ -37,7 +37,7 @@ from relay.store.repositories.mailbox_joins import (
 from relay.store.repositories.partners import get_partner
 
 JOIN_MS = 14 * DAY
-"""How long a link works."""
+"""How long a link works where policy says nothing else."""
 REMIND_AFTER_MS = (3 * DAY, 7 * DAY)
 _LATE_MS = HOUR
 """So long after its end a link is given up: what the partner handed in at the last moment is still on its way."""
@@ -67,7 +67,7 @@ class Joins:
         self._tenant = tenant
         self._actor = actor
 
-    def make(self, partner_id: str, sender: str, sender_name: str) -> MadeJoin:
+    def make(self, partner_id: str, sender: str, sender_name: str, *, lives_ms: int = JOIN_MS) -> MadeJoin:
         """Make a first link for a partner. Raises MailboxNotReadyError, KeyStoreError, StorageError."""
         now = self._database.clock.now_ms()
         link_id, secret = new_id(), os.urandom(_SECRET_OCTETS)
@@ -86,7 +86,7 @@ class Joins:
             renewed=0,
             began_at=now,
             created_at=now,
-            expires_at=now + JOIN_MS,
+            expires_at=now + lives_ms,
         )
         return MadeJoin(row, JoinLink(secret, self._pin()))
 
@@ -113,7 +113,7 @@ class Joins:
         row = made.row
         partner = get_partner(tx, self._tenant, row.partner_id)
         due = [row.began_at + after for after in REMIND_AFTER_MS]
-        mails = self._notices.park(tx, made, partner, [one for one in due if one > row.created_at])
+        mails = self._notices.park(tx, made, partner, [one for one in due if row.created_at < one < row.expires_at])
         row = replace(row, mails=mails)
         if not add_join(tx, row):
             raise ConflictError("another mail made the registration link first")

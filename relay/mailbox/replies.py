@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from html import escape
 from urllib.parse import quote
 
 from relay.message.addresses import Mailbox, format_mailboxes
@@ -31,6 +32,11 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$&'()+,\-.=@\[\]^_`{}~]{1,60}")
 _NO_NAME = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 """What no file system takes, and what turns the direction of a name round to hide its ending."""
 _PIECE = 60
+_MOST_NAMED = 20
+_NOTES = {
+    "en": "[Also meant for: {}. The portal delivers answers inside only, so they did not get this one.]",
+    "de": "[Auch gedacht für: {}. Das Portal stellt Antworten nur im Haus zu; dort ist diese nicht angekommen.]",
+}
 
 Write = Callable[[bytes], object]
 
@@ -64,6 +70,10 @@ class ReplyMail:
     references: tuple[str, ...] = ()
     """Message-IDs, the answered one last."""
     reply_to: tuple[Mailbox, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Untrusted addresses that the answer was also meant for and does not go to."""
+    language: str = "en"
+    """Of the words that say so."""
 
 
 def write_reply(mails: Sequence[tuple[ReplyMail, Write]], parts: Sequence[ReplyPart]) -> None:
@@ -78,12 +88,15 @@ def write_reply(mails: Sequence[tuple[ReplyMail, Write]], parts: Sequence[ReplyP
 
     bodies = [part for part in parts if part.role in ("text", "html") and part.size <= MAX_BODY]
     shown = {role: part for role in ("html", "text") for part in bodies if part.role == role}
+    note = _write_note(mails[0][0])
     text = _read_text(shown["text"]) if "text" in shown else ""
-    html = _make_html(_read_text(shown["html"])) if "html" in shown else None
+    html = _make_html(_read_text(shown["html"]), note) if "html" in shown else None
     if html is not None and "text" not in shown:
         from relay.message.plain import strip_html
 
         text = strip_html(html)
+    elif note:
+        text = f"{note}\n\n{text}"
     body = encode_text(text, "plain")
     if html is not None:
         body = encode_multipart("alternative", [body, encode_text(html, "html")])
@@ -126,10 +139,21 @@ def _read_text(part: ReplyPart) -> str:
     return b"".join(part.pieces()).decode("utf-8", "replace").replace("\0", "")
 
 
-def _make_html(untrusted_html: str) -> str:
+def _make_html(untrusted_html: str, note: str) -> str:
     from relay.mailbox.safe_html import make_safe_html
 
-    return f"<!DOCTYPE html><html><body>{make_safe_html(untrusted_html, ()).html}</body></html>"
+    above = f"<p><em>{escape(note)}</em></p><hr>" if note else ""
+    return f"<!DOCTYPE html><html><body>{above}{make_safe_html(untrusted_html, ()).html}</body></html>"
+
+
+def _write_note(mail: ReplyMail) -> str:
+    """Return the line for those inside who must not think that the others have it, "" where there are none."""
+    names = [" ".join(clean_text(one).split())[:_MOST_NAME] for one in mail.left_out]
+    if not names:
+        return ""
+    more = len(names) - _MOST_NAMED
+    shown = ", ".join(names[:_MOST_NAMED]) + (f" (+{more})" if more > 0 else "")
+    return (_NOTES.get(mail.language) or _NOTES["en"]).format(shown)
 
 
 def _write_file_fields(part: ReplyPart, number: int) -> bytes:

@@ -61,6 +61,10 @@ class TicketJob:
     expires_ms: int
     wants_code: bool = False
     """The password must not open the page: a printed code does."""
+    files_allowed: bool = True
+    """Whether an answer may have files."""
+    own_domains: frozenset[str] | None = None
+    """Ours: an answer to all goes there alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,10 @@ class ReplyBoxes:
             message_id=job.message_id,
             time_ms=now,
             expires_ms=job.expires_ms,
-            files_allowed=True,
+            files_allowed=job.files_allowed,
+            own_domains=job.own_domains,
+            # As things stand: the password is in use. Once it is retired the receipt says that there was none.
+            copy=True,
         )
         sealed = self._seal(job, place, facts)
         return PreparedTicket(box, made, sealed, hash_token(job.token), code, new_blob)

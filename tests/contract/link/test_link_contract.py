@@ -16,6 +16,7 @@ from relay.core.wire.sealed.stretch import login_id
 from relay.mailbox.renewals import request_renewal
 from relay.spool.operations import drop, hold, release, retry
 from tests.contract.link.world import ACTOR, ANNA, MARIA, OTTO, PORTAL, TENANT, Linked, field_of, password_in
+from tests.contract.mailbox.world import code_in
 
 
 def test_a_mail_goes_out_and_its_answer_comes_back_into_the_thread(linked: Linked) -> None:
@@ -88,11 +89,21 @@ def test_an_answer_to_all_stays_inside(linked: Linked) -> None:
     linked.push()
     reader = linked.sign_in("sommerregen72")
     message = next(one for one in reader.read_all() if one.manifest.mail and one.manifest.mail.subject == "Terms")
+    head = message.manifest.mail
+    assert head is not None
+    # The page says before, and the answer after, who does not get it.
+    assert [one.inside for one in (*head.to, *head.cc)] == [False, True, False, True]
     reader.reply(message.manifest.id, to="all")
     linked.pull()
     (answer,) = linked.arrived()
     assert [one.addr_spec for one in answer["To"].addresses] == [MARIA]
     assert [one.addr_spec for one in answer["Cc"].addresses] == [OTTO]
+    body = answer.get_body(("plain",))
+    assert body is not None
+    note, _, text, *_ = body.get_content().splitlines()
+    assert "x@elsewhere.example" in note
+    assert ANNA not in note
+    assert text.startswith("Dear Maria")
     with linked.inside.db.reading() as tx:
         rows = tx.fetch_all(
             "SELECT c.forward_path FROM copy c JOIN message m ON m.id = c.message_id"
@@ -250,7 +261,7 @@ def test_a_reset_waits_for_what_the_reader_has_just_sent(linked: Linked) -> None
     assert linked.inside.box().gen == 3
     assert [m["Subject"] for m in linked.arrived()] == ["Re: Your contract"]
     (told,) = linked.inside.mails(MARIA)
-    new = linked.sign_in(password_in(told))
+    new = linked.sign_in(password_in(told), code_in(linked.inside.mails(ANNA)[-1]))
     new.choose_password("winterregen72")
     linked.go()
     assert len(new.read_all()) == 1

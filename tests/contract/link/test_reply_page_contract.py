@@ -86,10 +86,13 @@ def test_no_copy_with_a_password_that_was_given_up(linked: Linked) -> None:
     with linked.inside.db.transaction() as tx:
         partner = linked.inside.boxes()[0].partner_id
         retire_pair(tx, TENANT, MARIA, partner, ACTOR)
+    assert [one.manifest.copy for one in reader.read_all("ticket")] == [True]
     reader.reply(ticket)
     linked.go()
     (answer,) = linked.arrived()
     assert answer["From"].addresses[0].addr_spec == ANNA
+    # What the ticket promised then was not kept: the receipt says so.
+    assert [one.manifest.copy for one in reader.read_all("receipt")] == [False]
 
 
 class FakeScanner:
