@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from relay.core.address import domain_of, normalise_address
 from relay.core.documents.organisation import Organisation, build_organisation
 from relay.core.documents.shipped import shipped_organisation
-from relay.core.errors import ConfigurationError
+from relay.core.errors import AddressError, ConfigurationError
 from relay.store.base import Database
 from relay.store.repositories.configuration import Document, active_documents, active_versions
 
@@ -36,6 +37,18 @@ def _read_json(kind: str, document: Document) -> Any:
     except ValueError as error:
         fix = f"Activate an older one: letterlock org versions {kind}"
         raise ConfigurationError(kind, f"version {document.version} is not JSON", fix) from error
+
+
+def make_is_own(organisation: Callable[[], Organisation]) -> Callable[[str], bool]:
+    """Return the function that tells whether an address, as it was written, is of an own domain of now."""
+
+    def is_own(address: str) -> bool:
+        try:
+            return domain_of(normalise_address(address)) in organisation().domains.names()
+        except AddressError:
+            return False
+
+    return is_own
 
 
 class CurrentOrganisation:

@@ -125,7 +125,7 @@ class Pipeline:
             is_loop=loop.is_loop,
             is_system=stored.origin == SYSTEM,
         )
-        return OpenMessage(work, key, source, parsed, facts, found.subject, ruleset.keyword_table, organisation)
+        return OpenMessage(work, key, source, parsed, facts, found.subject, organisation)
 
     def _decide(self, message: OpenMessage) -> list[DecidedCopy]:
         """Decide what is undecided, store it, and return all decided copies of this claim."""
@@ -339,4 +339,5 @@ def _shown(decision: Decision) -> dict[str, str | int | bool | list[str] | None]
         "rules": list(decision.rules),
         "policy": decision.policy_version,
         "confidential": decision.confidential,
+        "warnings": list(decision.warnings),
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from relay.core.decision import Decision
 from relay.core.documents.organisation import Organisation
 from relay.core.errors import LetterlockError
 from relay.core.ports import ContentSource
-from relay.message.keywords import KeywordTable
+from relay.message.keywords import find_keywords
 from relay.message.parse import ParsedMessage
 from relay.policy.facts import Facts
 from relay.spool.values import Work
@@ -38,9 +38,16 @@ class OpenMessage:
     parsed: ParsedMessage
     facts: Facts
     subject: str
-    """Decoded, keywords stripped."""
-    keywords: KeywordTable
+    """Decoded, without the keywords of now; what leaves by a stored decision has the subject of `as_decided`."""
     organisation: Organisation
+
+
+def as_decided(message: OpenMessage, decision: Decision) -> OpenMessage:
+    """Return the message with the subject that the stored decision leaves: without the keywords that it found.
+
+    The table may have changed since; a keyword that the decision obeyed must not leave because of that (fault row 22).
+    """
+    return replace(message, subject=find_keywords(message.parsed.subject, decision.subject_strip).subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from relay.core.decision import Decision, HeaderChange
 from relay.core.lifecycle import State
 from relay.core.ports import Actor
 from relay.message.headers import prepend_fields, remove_fields, split_header, strip_subject_keywords
+from relay.message.keywords import KeywordTable
 from relay.spool.content import VariantWriter
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database
 
-Change = tuple[tuple[HeaderChange, ...], bool]
-"""Header changes, and whether the subject loses its keywords: what makes two copies differ."""
+Change = tuple[tuple[HeaderChange, ...], tuple[str, ...]]
+"""Header changes, and the keywords that the subject loses: what makes two copies differ."""
 
 
 class PassAction:
@@ -36,7 +37,7 @@ class PassAction:
         for one in copies:
             groups.setdefault(_change_of(one.decision), []).append(one)
         for change, group in groups.items():
-            if change == ((), False):
+            if change == ((), ()):
                 with self._database.transaction() as tx:
                     settle_many(tx, [self._settlement(one, 0) for one in group], self._actor)
             else:
@@ -50,7 +51,7 @@ class PassAction:
         header = remove_fields(header, [one.name for one in changes if one.value is None])
         if strip:
             # Outlook repeats the subject in Thread-Topic; the keyword leaves that, too.
-            header = strip_subject_keywords(header, message.keywords)
+            header = strip_subject_keywords(header, KeywordTable(strip))
         header = prepend_fields(header, [(one.name, one.value) for one in changes if one.value is not None])
         stored = message.work.message
         with VariantWriter(self._database, stored.id, self._tenant, message.key, message.work.owner) as writer:
@@ -71,4 +72,4 @@ class PassAction:
 
 
 def _change_of(decision: Decision) -> Change:
-    return decision.headers, bool(decision.subject_strip)
+    return decision.headers, decision.subject_strip

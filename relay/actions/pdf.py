@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from pdfmail.model import BodyRenderer, HtmlBody, PdfReport
-from relay.actions.base import DecidedCopy, Failure, OpenMessage
+from relay.actions.base import DecidedCopy, Failure, OpenMessage, as_decided
 from relay.actions.refuse import HoldAction
 from relay.actions.tell import SenderTeller, ToldPassword
+from relay.core.address import domain_of
 from relay.core.clock import DAY, to_datetime
-from relay.core.decision import Reason
+from relay.core.decision import Decision, Reason
 from relay.core.documents.domains import OwnDomain
 from relay.core.documents.policy import ReplyFiles, ReplySecret
 from relay.core.errors import LeaseLostError, LetterlockError
@@ -28,6 +29,7 @@ from relay.protect.passwords import PairPasswords, PasswordPlan
 from relay.protect.pdf import PdfJob, PdfTools, protect_pdf
 from relay.spool.content import VariantWriter
 from relay.spool.settle import Settlement, settle_many
+from relay.spool.system_mail import SystemMail
 from relay.store.base import Database, Tx
 from relay.store.repositories.reply_links import ReplyLink, add_reply_link
 
@@ -94,9 +96,11 @@ class PdfAction:
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
-        if not message.facts.pair_owner:
-            # Nobody inside could be told the password.
-            return self._hold_all(message, copies, "A PDF needs a sender of ours who can be told its password.")
+        # The password is of the pair that the decision names; whoever the documents of now would name is not asked.
+        unowned = [one for one in copies if not one.decision.sender]
+        if unowned:
+            self._hold_all(message, unowned, "A PDF needs a sender of ours who can be told its password.")
+        copies = [one for one in copies if one.decision.sender]
         tools = self._tools
         if tools.renderer is not None:
             tools = replace(tools, renderer=_Shared(tools.renderer))
@@ -135,11 +139,9 @@ class PdfAction:
 
     def _prepare(self, message: OpenMessage, one: DecidedCopy, writer: VariantWriter, tools: PdfTools) -> Prepared:
         assert one.partner is not None
-        own = _own_domain(message)
         decision = one.decision
-        plan = self._passwords.plan(
-            decision.sender or message.facts.pair_owner, one.partner, decision, message.work.message.id
-        )
+        message, own = as_decided(message, decision), _own_domain(message, decision)
+        plan = self._passwords.plan(decision.sender, one.partner, decision, message.work.message.id)
         # No secret, only unguessable: the portal asks for the PDF's password behind it (sealed-mailbox 12).
         token = new_id() if self._portal_url else None
         language = one.partner.language or own.language.value
@@ -150,7 +152,7 @@ class PdfAction:
         job = PdfJob(
             parsed=message.parsed,
             subject=message.subject,
-            show_subject=not decision.confidential and decision.subject_policy == "keep",
+            show_subject=decision.shows_subject,
             branding=make_branding(message.organisation.brands.find(own.brand)),
             language=language,
             languages=(one.partner.language,) if one.partner.language else _both(own.language.value),
@@ -207,14 +209,7 @@ class PdfAction:
         return min(limit for limit in limits if limit is not None)
 
     def _queue(self, message: OpenMessage, prepared: Sequence[Prepared]) -> None:
-        told = [
-            ToldPassword(
-                one.one.copy.forward_path, one.plan.password, one.one.decision.warnings, one.plan.is_for_message
-            )
-            for one in prepared
-            if one.plan.tell
-        ]
-        notice = self._teller.password_notice(message, told) if told else None
+        notices = list(self._notices(message, prepared))
         stored = message.work.message
         with self._database.transaction() as tx:
             settlements = []
@@ -227,7 +222,23 @@ class PdfAction:
                 number = one.writer.finish(tx, "pdf", stored.reverse_path)
                 settlements.append(self._settlement(one, number))
             settle_many(tx, settlements, self._actor)
-            self._teller.send(tx, notice)
+            for notice in notices:
+                self._teller.send(tx, notice)
+
+    def _notices(self, message: OpenMessage, prepared: Sequence[Prepared]) -> Iterator[SystemMail | None]:
+        """Yield what each pair's owner is told: the passwords that are due, and warnings where none is."""
+        for sender in dict.fromkeys(one.plan.sender for one in prepared):
+            own = [one for one in prepared if one.plan.sender == sender]
+            told = [
+                ToldPassword(
+                    one.one.copy.forward_path, one.plan.password, one.one.decision.warnings, one.plan.is_for_message
+                )
+                for one in own
+                if one.plan.tell
+            ]
+            if told:
+                yield self._teller.password_notice(message, sender, told)
+            yield self._teller.warning_notice(message, sender, [one.one for one in own if not one.plan.tell])
 
     def _link(self, tx: Tx, message: OpenMessage, one: Prepared, token: str, password_id: str) -> ReplyLink:
         now = tx.now_ms()
@@ -270,9 +281,9 @@ class PdfAction:
         return self._hold.run(message, [replace(one, decision=replace(one.decision, text=text)) for one in copies])
 
 
-def _own_domain(message: OpenMessage) -> OwnDomain:
+def _own_domain(message: OpenMessage, decision: Decision) -> OwnDomain:
     domains = message.organisation.domains
-    return domains.find(message.facts.own_domain) or domains.domains[0]
+    return domains.find(domain_of(decision.sender)) or domains.domains[0]
 
 
 def _link_ms(message: OpenMessage) -> int:

@@ -30,9 +30,9 @@ class HoldAction:
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
         # One notice for each reason: every sender reads why his own mail to whom waits.
-        reasons: dict[str, list[DecidedCopy]] = {}
+        reasons: dict[tuple[str, str], list[DecidedCopy]] = {}
         for one in copies:
-            reasons.setdefault(one.decision.text or one.decision.explanation, []).append(one)
+            reasons.setdefault((one.decision.text or one.decision.explanation, one.decision.sender), []).append(one)
         notices = [self._teller.held_notice(message, group) for group in reasons.values()]
         with self._database.transaction() as tx:
             settle_many(

@@ -1,4 +1,4 @@
-"""Mails of our own to the inside sender: the password notice, the word that a mail is held, the report of a refusal.
+"""Mails of our own to the inside sender: passwords, warnings, the word that a mail is held, the report of a refusal.
 
 Passwords go to inside senders only; whoever is not one of ours is told nothing here. Every mail is made before the
 transaction and becomes part of it, so that the sender hears of exactly what happened.
@@ -14,7 +14,7 @@ from relay.actions.base import DecidedCopy, OpenMessage
 from relay.actions.mailer import Mailer
 from relay.core.address import domain_of
 from relay.core.clock import to_datetime
-from relay.core.decision import Decision
+from relay.core.decision import OLD_CIPHER, Decision
 from relay.core.documents.domains import Language
 from relay.core.documents.organisation import Organisation
 from relay.mailbox.partner_mail import show_day
@@ -46,31 +46,47 @@ class SenderTeller:
         """Queue a mail that was made before, as part of `tx`; None is no mail."""
         self._mailer.send(tx, mail)
 
-    def password_notice(self, message: OpenMessage, told: Sequence[ToldPassword]) -> SystemMail | None:
-        """Return the notice with the passwords in full, spelled for the phone."""
-        to = message.facts.pair_owner
-        if not to:
-            return None
+    def password_notice(self, message: OpenMessage, to: str, told: Sequence[ToldPassword]) -> SystemMail:
+        """Return the notice with the passwords in full, spelled for the phone.
+
+        `to` is the address whose pairs these are, as the passwords' plan names it: computed anew it might be another.
+        """
         language = self._language(message.organisation, to)
         blocks = []
         for one in told:
             spelled = "\n".join(f"    {line}" for line in spell_password(one.password, language))
             warning = "".join(f"\n    ! {text}" for text in one.warnings)
             blocks.append(f"{one.recipient}\n\n    {one.password}\n\n{spelled}{warning}")
-        values = self._about(message) | {
+        values = self._about(message, to) | {
             "passwords": "\n\n\n".join(blocks),
             "recipients": ", ".join(one.recipient for one in told),
             "single": "yes" if all(one.is_for_message for one in told) else "",
         }
         return self._notice(message, to, "password-notice", language, values)
 
+    def warning_notice(self, message: OpenMessage, to: str, copies: Sequence[DecidedCopy]) -> SystemMail | None:
+        """Return the word that a wish was not granted, for copies that leave without a password notice; None for none.
+
+        The cipher's warning is none of them: it says the same with each mail and comes with the password.
+        """
+        lines = [
+            f"{one.copy.forward_path}\n\n    {text}"
+            for one in copies
+            for text in one.decision.warnings
+            if text != OLD_CIPHER
+        ]
+        if not lines:
+            return None
+        values = self._about(message, to) | {"warnings": "\n\n".join(lines)}
+        return self._notice(message, to, "warning-notice", self._language(message.organisation, to), values)
+
     def held_notice(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> SystemMail | None:
         """Return the word that a mail is held and why."""
-        to = _inside_sender(message)
+        to = copies[0].decision.sender or _inside_sender(message)
         if not to:
             return None
         language = self._language(message.organisation, to)
-        values = self._about(message) | {
+        values = self._about(message, to) | {
             "recipients": ", ".join(one.copy.forward_path for one in copies),
             "reason": _reason(copies[0].decision),
         }
@@ -82,7 +98,7 @@ class SenderTeller:
         if not to:
             return None
         language = self._language(message.organisation, to)
-        values = self._about(message) | {
+        values = self._about(message, to) | {
             "recipient": one.copy.forward_path,
             "valid_until": show_day(until_ms, language),
         }
@@ -113,7 +129,7 @@ class SenderTeller:
             ),
             envid=stored.dsn_envid,
             original_fields=message.parsed.fields,
-            show_subject=not any(one.decision.confidential for one in copies),
+            show_subject=all(one.decision.shows_subject for one in wanted),
         )
         return self._mailer.address("dsn-failed", stored.reverse_path, b"".join(write_dsn(report)), stored.id)
 
@@ -121,8 +137,8 @@ class SenderTeller:
         stored, reference = message.work.message, message.parsed.message_id
         return self._mailer.make_notice(name, to, language, values, reference=reference, cause=stored.id)
 
-    def _about(self, message: OpenMessage) -> dict[str, str]:
-        own = message.organisation.domains.find(message.facts.own_domain) or message.organisation.domains.domains[0]
+    def _about(self, message: OpenMessage, to: str) -> dict[str, str]:
+        own = message.organisation.domains.find(domain_of(to)) or message.organisation.domains.domains[0]
         date = message.parsed.date or to_datetime(message.work.message.received_at)
         return {
             "subject": message.subject or "-",

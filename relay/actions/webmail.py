@@ -11,9 +11,12 @@ import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
+from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage, as_decided
 from relay.actions.refuse import HoldAction
+from relay.actions.tell import SenderTeller
+from relay.core.address import domain_of
 from relay.core.clock import DAY
+from relay.core.decision import Decision
 from relay.core.documents.domains import OwnDomain
 from relay.core.errors import KeyDestroyedError, LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
@@ -26,6 +29,7 @@ from relay.mailbox.seal import MailFacts, Place, SealedMessage, Sealer
 from relay.mailbox.states import BoxBusyError
 from relay.spool.claims import PORTAL_HOP
 from relay.spool.settle import Settlement, settle_many
+from relay.spool.system_mail import SystemMail
 from relay.store.base import Database, EventDetail
 from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_messages import MAIL, find_thread
@@ -56,6 +60,7 @@ class WebmailAction:
         tenant: str,
         actor: Actor,
         hold: HoldAction,
+        teller: SenderTeller,
         without_mailbox: Action,
     ) -> None:
         """`without_mailbox` takes partners whose address can be no login name: they get a PDF (sealed-mailbox 5)."""
@@ -64,17 +69,26 @@ class WebmailAction:
         self._tenant = tenant
         self._actor = actor
         self._hold = hold
+        self._teller = teller
         self._without_mailbox = without_mailbox
 
     def run(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
         """See actions.base.Action."""
-        if not message.facts.pair_owner:
+        failures: list[Failure] = []
+        # Who sends, and what the subject loses, is what was decided, not what the documents of now would say.
+        groups: dict[tuple[str, tuple[str, ...]], list[DecidedCopy]] = {}
+        for one in copies:
+            groups.setdefault((one.decision.sender, one.decision.subject_strip), []).append(one)
+        for (sender, _), group in groups.items():
+            failures.extend(self._run_some(as_decided(message, group[0].decision), sender, group))
+        return failures
+
+    def _run_some(self, message: OpenMessage, sender: str, copies: Sequence[DecidedCopy]) -> Sequence[Failure]:
+        if not sender:
             # Nobody inside could be told a first password; only inside senders cause an account.
             return self._hold_all(message, copies, "A mailbox needs a sender of ours who can be told its password.")
         try:
-            composed = compose_mail(
-                message.parsed, message.subject, message.facts.pair_owner, self._tools.preview(message)
-            )
+            composed = compose_mail(message.parsed, message.subject, sender, self._tools.preview(message))
         except TooLargeForMailboxError as error:
             return self._hold_all(message, copies, str(error))
         failures: list[Failure] = []
@@ -104,8 +118,8 @@ class WebmailAction:
 
     def _put(self, message: OpenMessage, one: DecidedCopy, composed: ComposedMail) -> None:
         assert one.partner is not None
-        sender = one.decision.sender or message.facts.pair_owner
-        language = one.partner.language or _own_domain(message).language.value
+        sender = one.decision.sender
+        language = one.partner.language or _own_domain(message, one.decision).language.value
         grant = Grant("protect", message.work.message.id, str(self._actor))
         plan = self._tools.boxes.plan(sender, one.partner, language, grant)
         now = self._database.clock.now_ms()
@@ -122,7 +136,7 @@ class WebmailAction:
         )
         sealed = self._tools.sealer.seal_mail(place, composed, facts)
         try:
-            self._queue(one, plan, sealed)
+            self._queue(one, plan, sealed, self._teller.warning_notice(message, sender, [one]))
         finally:
             sealed.close()
 
@@ -131,7 +145,7 @@ class WebmailAction:
         with self._database.reading() as tx:
             return find_thread(tx, self._tenant, box_id, (*parsed.in_reply_to, *parsed.references))
 
-    def _queue(self, one: DecidedCopy, plan: BoxPlan, sealed: SealedMessage) -> None:
+    def _queue(self, one: DecidedCopy, plan: BoxPlan, sealed: SealedMessage, warning: SystemMail | None) -> None:
         with self._database.transaction() as tx:
             self._tools.boxes.record(tx, plan)
             if plan.made is not None:
@@ -146,6 +160,7 @@ class WebmailAction:
                 copy_id=one.copy.id,
             )
             settle_many(tx, [self._settlement(one, plan, sealed)], self._actor)
+            self._teller.send(tx, warning)
 
     def _settlement(self, one: DecidedCopy, plan: BoxPlan, sealed: SealedMessage) -> Settlement:
         detail: dict[str, EventDetail] = {
@@ -165,6 +180,6 @@ class WebmailAction:
         return self._hold.run(message, [replace(one, decision=replace(one.decision, text=text)) for one in copies])
 
 
-def _own_domain(message: OpenMessage) -> OwnDomain:
+def _own_domain(message: OpenMessage, decision: Decision) -> OwnDomain:
     domains = message.organisation.domains
-    return domains.find(message.facts.own_domain) or domains.domains[0]
+    return domains.find(domain_of(decision.sender)) or domains.domains[0]

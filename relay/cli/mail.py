@@ -64,4 +64,7 @@ def _trace_one(options: argparse.Namespace) -> int:
 
 
 def _show(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    # Ids and names stand close together, sentences apart.
+    return (" / " if any(" " in str(one) for one in value) else ",").join(map(str, value))

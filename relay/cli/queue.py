@@ -112,6 +112,8 @@ def run_show(options: argparse.Namespace) -> int:
         decision = decisions.get(copy.decision_id or "")
         if decision is not None:
             sys.stdout.write(f"decision  {decision.method.value} ({decision.reason.value}): {decision.explanation}\n")
+            for warning in decision.warnings:
+                sys.stdout.write(f"warning   {warning}\n")
         if copy.last_text or copy.last_status:
             sys.stdout.write(f"last      {copy.last_status} {copy.last_text}\n")
         sys.stdout.write(f"tries     {copy.attempts}, next {_when(copy.next_at)} UTC\n")

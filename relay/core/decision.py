@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+OLD_CIPHER = "AES-128 is used for old readers; AES-256 is stronger."
+"""The one warning that is no answer to a wish: it comes with a password, not with each mail."""
+
 
 class Method(StrEnum):
     """How one recipient's copy leaves. The names are stored and shown; none is ever renamed."""
@@ -96,3 +99,8 @@ class Decision:
     `reply_secret`: `printed-code` where the PDF's password must not open its reply page."""
     sender: str = ""
     """Own address whose pair password protects the copy, and the only one that is told it; empty without protection."""
+
+    @property
+    def shows_subject(self) -> bool:
+        """Tell whether the writer's subject may stand where others than the recipient read it."""
+        return not self.confidential and self.subject_policy == "keep"

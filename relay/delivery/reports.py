@@ -1,6 +1,7 @@
 """Delivery reports to the sender (RFC 3461, RFC 3464): which of an attempt's endings are told, and in which mail.
 
-Header fields of the mail as it came in at most, never its body, and no subject where a decision was confidential.
+Header fields of the mail as it came in at most, never its body. The subject and what repeats it go back only where the
+stored decision keeps it in the clear, and to nobody outside: a reverse-path that is not ours gets neutral fields.
 Never in answer to a null reverse-path (RFC 5321 4.5.5); when a mail of our own fails, the operator hears of it instead.
 """
 
@@ -82,12 +83,16 @@ class DsnReports:
         hostname: str,
         actor: Actor,
         hop_for: Callable[[str], str],
+        *,
+        is_own: Callable[[str], bool],
     ) -> None:
+        """`is_own` tells whether a reverse-path is of an own domain."""
         self._database = database
         self._keystore = keystore
         self._hostname = hostname
         self._actor = actor
         self._hop_for = hop_for
+        self._is_own = is_own
 
     def make(self, delivery: Delivery, endings: Sequence[Ending]) -> list[SystemMail]:
         """See Reports. One mail for each kind of news."""
@@ -113,7 +118,7 @@ class DsnReports:
             envid=message.dsn_envid,
             original_fields=self._read_fields(delivery),
             ret=message.dsn_ret,
-            show_subject=not self._is_confidential(endings),
+            show_subject=self._is_own(message.reverse_path) and self._is_subject_kept(endings),
             smtputf8=message.smtputf8,
         )
         return SystemMail(
@@ -147,12 +152,12 @@ class DsnReports:
             will_retry_until=to_datetime(first + GIVE_UP_MS) if action is Action.DELAYED else None,
         )
 
-    def _is_confidential(self, endings: Sequence[Ending]) -> bool:
+    def _is_subject_kept(self, endings: Sequence[Ending]) -> bool:
         ids = [ending.copy.decision_id for ending in endings if ending.copy.decision_id]
         with self._database.reading() as tx:
             decisions = fetch_decisions(tx, ids)
-        # A decision that cannot be found counts as confidential.
-        return any(i not in decisions or decisions[i].decision.confidential for i in ids)
+        # A decision that cannot be found hides it.
+        return all(i in decisions and decisions[i].decision.shows_subject for i in ids)
 
     def _read_fields(self, delivery: Delivery) -> HeaderFields | None:
         message = delivery.message

@@ -77,10 +77,10 @@ class Settler:
         self._writer.close()
 
     def _write(self, delivery: Delivery, endings: Sequence[Ending]) -> None:
-        mails = self._make_reports(delivery, endings)
+        mails, is_silent = self._make_reports(delivery, endings)
         for pause in (*_PAUSES, None):
             try:
-                self._writer.submit(lambda tx: self._apply(tx, delivery, endings, mails)).result()
+                self._writer.submit(lambda tx: self._apply(tx, delivery, endings, mails, is_silent=is_silent)).result()
             except StorageError:
                 if pause is None or self._database.clock.now_ms() + pause * 1000 > delivery.lease_until:
                     raise
@@ -88,17 +88,26 @@ class Settler:
             else:
                 return
 
-    def _make_reports(self, delivery: Delivery, endings: Sequence[Ending]) -> list[SystemMail]:
+    def _make_reports(self, delivery: Delivery, endings: Sequence[Ending]) -> tuple[list[SystemMail], bool]:
+        """Return the reports, and whether the sender hears nothing because they could not be made."""
         try:
-            return self._reports.make(delivery, endings)
+            return self._reports.make(delivery, endings), False
         except StorageError:
             raise
         except LetterlockError as error:
             # Without its report a delivery is still true, and a repeated one would reach the recipient twice.
             _log.error("report-failed", message=delivery.message.id, error=type(error).__name__)
-            return []
+            return [], True
 
-    def _apply(self, tx: Tx, delivery: Delivery, endings: Sequence[Ending], mails: Sequence[SystemMail]) -> None:
+    def _apply(
+        self,
+        tx: Tx,
+        delivery: Delivery,
+        endings: Sequence[Ending],
+        mails: Sequence[SystemMail],
+        *,
+        is_silent: bool,
+    ) -> None:
         settle_many(tx, [ending.settlement for ending in endings if ending.settlement], self._actor)
         for retry_at in {ending.retry_at for ending in endings if ending.settlement is None}:
             back = [e.copy for e in endings if e.settlement is None and e.retry_at == retry_at]
@@ -107,7 +116,7 @@ class Settler:
         for mail in mails:
             new_system_message(tx, self._spool_public, tenant, mail, self._actor)
         for ending in endings:
-            reason = _reason_to_alert(delivery, ending) or _reason_of_silence(tx, delivery, ending)
+            reason = _reason_to_alert(delivery, ending) or _reason_of_silence(tx, delivery, ending, is_silent=is_silent)
             if reason:
                 message, detail = delivery.message, {"reason": reason, "status": ending.status}
                 tx.append_event(Event("alert.raised", self._actor, tenant, message.id, ending.copy.id, detail))
@@ -127,13 +136,16 @@ def _reason_to_alert(delivery: Delivery, ending: Ending) -> str:
     return ""
 
 
-def _reason_of_silence(tx: Tx, delivery: Delivery, ending: Ending) -> str:
-    """Return what an operator has to hear because nobody else does: a copy that we added ends and asks for no report.
+def _reason_of_silence(tx: Tx, delivery: Delivery, ending: Ending, *, is_silent: bool) -> str:
+    """Return what an operator has to hear because nobody else does, "" for nothing.
 
-    Its first copy ended without a word when the rule moved it on, so this is the last trace of an acknowledged mail.
+    One case is a copy that we added and that asks for no report: its first copy ended without a word when a rule moved
+    it on, so this is the last trace of an acknowledged mail. `is_silent`: the report could not be made.
     """
     if ending.settlement is None or ending.settlement.state is not State.FAILED:
         return ""
+    if is_silent:
+        return "a mail was refused, and the report to its sender could not be made"
     if delivery.message.reverse_path and is_dsn_wanted(ending.copy.notify, DsnAction.FAILED):
         return ""
     for one in decisions_of(tx, delivery.message.id):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relay.core.decision import Decision, HeaderChange, Method, Reason
+from relay.core.decision import OLD_CIPHER, Decision, HeaderChange, Method, Reason
 from relay.core.documents.policy import Cipher, PasswordMode, Registration, ReplySecret, SubjectPolicy, TooLarge
 from relay.core.envelope import Side
 from relay.policy.case import Case, RuleOutcome
@@ -127,7 +127,7 @@ def _protect(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Choice, r
         subject = SubjectPolicy.GENERIC
     warnings = list(choice.warnings)
     if method is Method.PDF and cipher != Cipher.AES_256:
-        warnings.append("AES-128 is used for old readers; AES-256 is stronger.")
+        warnings.append(OLD_CIPHER)
     if wishes.renews_password and password is PasswordMode.MESSAGE:
         warnings.append("A new password was asked for, but every message has its own.")
     secret = f"; confidential by {wishes.confidential_source}" if wishes.is_confidential else ""

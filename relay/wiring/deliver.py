@@ -16,7 +16,7 @@ from relay.delivery.route import MailerTable
 from relay.delivery.settler import Settler
 from relay.delivery.smtp import SessionOpener
 from relay.keystore.public import SpoolPublicFile
-from relay.organisation import CurrentOrganisation
+from relay.organisation import CurrentOrganisation, make_is_own
 from relay.process.health import HealthSocket
 from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver
@@ -33,7 +33,14 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
     table = make_table(settings, organisation)
     table()
     connections = ConnectionCache(SessionOpener(settings.host.hostname))
-    reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
+    reports = DsnReports(
+        database,
+        keystore,
+        settings.host.hostname,
+        actor,
+        make_hop_for(organisation),
+        is_own=make_is_own(organisation),
+    )
     deliverer = Deliverer(
         database=database,
         attempt=Attempt(database, keystore, DeliveryRun(table, connections), actor),

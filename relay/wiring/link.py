@@ -33,7 +33,7 @@ from relay.mailbox.incoming_reply import Replies
 from relay.mailbox.joins import Joins
 from relay.mailbox.notices import Notices
 from relay.mailbox.renewals import EXPIRE, Renewals
-from relay.organisation import CurrentOrganisation
+from relay.organisation import CurrentOrganisation, make_is_own
 from relay.process.health import HealthSocket
 from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver
@@ -172,7 +172,14 @@ def make_parts(
         tidings=notices,
         joins=joins,
     )
-    reports = DsnReports(database, keystore, settings.host.hostname, actor, make_hop_for(organisation))
+    reports = DsnReports(
+        database,
+        keystore,
+        settings.host.hostname,
+        actor,
+        make_hop_for(organisation),
+        is_own=make_is_own(organisation),
+    )
     reconciler = Reconciler(database, tenant, actor, incoming)
     marks = reconciler.marks
     gate = Gate(lambda error: _alert_of_link(database, tenant, actor, error), marks.note_trouble)

@@ -108,7 +108,9 @@ def make_webmail_action(
         portal=portal_id,
         preview=make_previewer(pdf_tools),
     )
-    return WebmailAction(database, tools, tenant=tenant, actor=actor, hold=hold, without_mailbox=pdf)
+    return WebmailAction(
+        database, tools, tenant=tenant, actor=actor, hold=hold, teller=SenderTeller(mailer), without_mailbox=pdf
+    )
 
 
 def make_reply_boxes(

@@ -106,6 +106,9 @@ def test_a_default_that_says_pass_passes_and_plain_is_nobodys_who_may_not(gatewa
     left = outside(gateway.outbox(), to)[0]
     assert CANARY.encode() not in left.raw
     assert left.message["Subject"] == "Offer"
+    may_not = "Clear text was asked for, but this sender may not send in the clear."
+    assert f"warning   {may_not}\n" in gateway.cli("queue", "show", message_id)
+    assert may_not in gateway.cli("trace", message_id)
 
 
 def test_plain_where_it_is_allowed(gateway: Gateway) -> None:

@@ -42,6 +42,7 @@ from relay.delivery.settler import Settler
 from relay.delivery.smtp import SessionOpener
 from relay.keystore.software import SoftwareToken
 from relay.message.texts import MailTexts
+from relay.organisation import make_is_own
 from relay.pipeline import Pipeline
 from relay.protect.passwords import PairPasswords
 from relay.protect.pdf import PdfTools
@@ -161,7 +162,8 @@ class Stage:
             table = MailerTable(type(self.organisation.routes).from_json({"routes": [route]}))
             cache = ConnectionCache(SessionOpener(HOST, SHORT))
             stack.callback(cache.close_all)
-            reports = DsnReports(self.db, self.keys, HOST, DELIVER, lambda _: "outside")
+            is_own = make_is_own(lambda: self.organisation)
+            reports = DsnReports(self.db, self.keys, HOST, DELIVER, lambda _: "outside", is_own=is_own)
             settler = Settler(self.db, reports, self.keys.spool_public_key, DELIVER)
             stack.callback(settler.close)
             attempt = Attempt(self.db, self.keys, DeliveryRun(lambda: table, cache), DELIVER)

@@ -33,12 +33,17 @@ def refusing(words: str, verb: str = "RCPT", at: str = "partner.example") -> obj
 
 def run_until(bench: Bench, server: FaultServer, state: str, message: str, mails: int) -> list[EmailMessage]:
     hop = f"outside:127.0.0.1:{server.port}"
-    reports = DsnReports(bench.database, bench.token, "gate.bank.example", ACTOR, lambda _: hop)
+    reports = make_reports(bench, hop)
     with running(bench.deliverer(server.port, reports=reports)) as wait_until:
         wait_until(lambda: set(bench.states(message)) == {state})
         bench.clock.advance(50)
         wait_until(lambda: len(server.mails) >= mails)
     return [message_from_bytes(mail.data, policy=policy.default) for mail in server.mails]  # type: ignore[misc]
+
+
+def make_reports(bench: Bench, hop: str) -> DsnReports:
+    is_own = lambda address: address.endswith("@bank.example")  # noqa: E731
+    return DsnReports(bench.database, bench.token, "gate.bank.example", ACTOR, lambda _: hop, is_own=is_own)
 
 
 def status_of(report: EmailMessage) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -77,16 +82,26 @@ def test_refusal_comes_back_as_a_report(bench, hop_server):
     assert "Kreditangebot 4711" in report.as_string()
 
 
-def test_no_subject_of_a_confidential_mail_comes_back(bench, hop_server):
-    message = put(bench, hop_server, method=Method.PDF, variant=b"Subject: x\r\n\r\nlocked\r\n")
+@pytest.mark.parametrize(
+    ("options", "reverse_path"),
+    [
+        ({"confidential": True}, SENDER),
+        ({"subject_policy": "generic"}, SENDER),
+        ({}, "anna@agency.example"),
+    ],
+)
+def test_no_subject_comes_back_that_policy_hides_or_a_stranger_would_read(bench, hop_server, options, reverse_path):
+    variant = b"Subject: x\r\n\r\nlocked\r\n"
+    message = put(bench, hop_server, method=Method.PDF, variant=variant, reverse_path=reverse_path)
     copy = bench.copies(message)[0]
-    decision = Decision(Method.PDF, Reason.KEYWORD, "For the test.", confidential=True)
+    decision = Decision(Method.PDF, Reason.KEYWORD, "For the test.", **options)
     with bench.database.transaction() as tx:
         (better,) = insert_decisions(tx, "main", message, [(copy.id, decision)])
         tx.run("UPDATE copy SET decision_id = ? WHERE id = ?", [better, copy.id])
     (report,) = run_until(bench, hop_server, "failed", message, 1)
     text = report.as_string()
     assert "4711" not in text
+    assert "secret-field" not in text
     assert "locked" not in text
     assert "Vertraulich" not in text
     assert "offer-1@bank.example" in text
@@ -106,7 +121,7 @@ def test_nobody_is_told_who_did_not_ask(bench, hop_server, reverse_path, notify)
 def test_only_the_refused_recipient_is_named(bench, hop_server):
     message = put(bench, hop_server, Recipient("jonas@partner.example"), Recipient("mia@other.example"))
     hop = f"outside:127.0.0.1:{hop_server.port}"
-    reports = DsnReports(bench.database, bench.token, "gate.bank.example", ACTOR, lambda _: hop)
+    reports = make_reports(bench, hop)
     with running(bench.deliverer(hop_server.port, reports=reports)) as wait_until:
         wait_until(lambda: bench.states(message) == ["failed", "delivered"])
         bench.clock.advance(50)
@@ -120,7 +135,7 @@ def test_delay_then_giving_up(bench):
     with FaultServer(script=refusing("451 4.3.2 full", at="jonas@")) as server:
         message = put(bench, server, Recipient("jonas@partner.example"))
         hop = f"outside:127.0.0.1:{server.port}"
-        reports = DsnReports(bench.database, bench.token, "gate.bank.example", ACTOR, lambda _: hop)
+        reports = make_reports(bench, hop)
         bench.clock.advance(4 * HOUR + MINUTE)
         with running(bench.deliverer(server.port, reports=reports)) as wait_until:
             wait_until(lambda: bench.states(message) == ["deferred"])
@@ -150,7 +165,7 @@ def test_a_report_that_fails_alerts_the_operator_and_makes_no_other(bench):
     with FaultServer(script=refusing("550 5.1.1 no", at="example")) as server:
         message = put(bench, server, Recipient("jonas@partner.example"))
         hop = f"outside:127.0.0.1:{server.port}"
-        reports = DsnReports(bench.database, bench.token, "gate.bank.example", ACTOR, lambda _: hop)
+        reports = make_reports(bench, hop)
 
         def alerts() -> list[str]:
             with bench.database.reading() as tx:

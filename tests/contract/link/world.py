@@ -293,6 +293,10 @@ class Linked:
         def hop_for(address: str) -> str:
             return "inside" if address.endswith("@bank.example") else "outside"
 
+        def is_own(address: str) -> bool:
+            return address.endswith("@bank.example")
+
+        reports = DsnReports(inside.db, inside.token, "gw.bank.example", actor, hop_for, is_own=is_own)
         self.pusher = Pusher(
             database=inside.db,
             tenant=TENANT,
@@ -300,7 +304,7 @@ class Linked:
             steps=Steps(inside.db, TENANT, PORTAL, open_capsule),
             make_link=lambda: Wire(self),
             gate=self.gate,
-            endings=PortalEndings(DsnReports(inside.db, inside.token, "gw.bank.example", actor, hop_for), "portal"),
+            endings=PortalEndings(reports, "portal"),
             after=inside.notices,
             renew=make_renew(inside.renewals, actor),
             spool_public=public,

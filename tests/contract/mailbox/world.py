@@ -322,7 +322,7 @@ def make_world(db: Database, clock: SteppedClock, directory: Path, policy: Polic
         portal=PORTAL,
         preview=lambda _: None,
     )
-    webmail = WebmailAction(db, tools, tenant=TENANT, actor=WORKER, hold=hold, without_mailbox=pdf)
+    webmail = WebmailAction(db, tools, tenant=TENANT, actor=WORKER, hold=hold, teller=teller, without_mailbox=pdf)
     joins = Joins(db, token, notices.joins, tenant=TENANT, actor=WORKER)
     registration = RegistrationAction(
         db, tenant=TENANT, actor=WORKER, joins=joins, teller=teller, pdf=pdf, webmail=webmail

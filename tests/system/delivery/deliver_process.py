@@ -33,7 +33,14 @@ def main(url: str, token_folder: str, port: str, owner: str) -> None:
         attempt=Attempt(database, token, DeliveryRun(lambda: table, cache), actor),
         settler=Settler(
             database,
-            DsnReports(database, token, "gate.bank.example", actor, lambda _: f"outside:127.0.0.1:{port}"),
+            DsnReports(
+                database,
+                token,
+                "gate.bank.example",
+                actor,
+                lambda _: f"outside:127.0.0.1:{port}",
+                is_own=lambda address: address.endswith("@bank.example"),
+            ),
             token.spool_public_key,
             actor,
         ),

@@ -89,6 +89,18 @@ def test_a_carrier_keeps_the_thread_and_nothing_private() -> None:
         assert leak not in whole
 
 
+def test_rules_remove_kept_fields_and_add_others() -> None:
+    mail = carrier(
+        removed=frozenset(("reply-to", "list-id", "x-none")), added=(("X-Class", "bänk"), ("importance", "low"))
+    )
+    message = read(write(mail))
+    assert message.keys() == [
+        "From", "Sender", "To", "Cc", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted",
+        "X-Class", "importance", "Subject", "X-Letterlock-Trace", "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    assert (message["X-Class"], message["Importance"]) == ("bänk", "low")
+
+
 def test_kept_fields_stay_octet_for_octet() -> None:
     assert b"\r\nTo: =?utf-8?q?J=C3=B6rg?=\r\n <joerg@partner.example>\r\n" in write(carrier())
 
@@ -216,8 +228,9 @@ VALUES = {
     "events": "2026-11-20 held one\n2026-11-20 held two",
     "count": "2",
     "hostname": "gw.bank.example",
+    "warnings": "jörg@partner.example\n\n    It may not.",
 }
-NOTICES = ("password-notice", "held-notice", "alert")
+NOTICES = ("password-notice", "held-notice", "warning-notice", "alert")
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
