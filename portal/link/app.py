@@ -86,7 +86,7 @@ def _add_boxes(app: Flask, portal: Portal) -> None:
         if capsule.box != _check_id(box) or capsule.portal != portal.portal_id:
             raise ApiError(400, "binding")
         language = fields.text("lang")
-        if not _LANGUAGE.fullmatch(language):
+        if language and not _LANGUAGE.fullmatch(language):
             raise ApiError(400, "bad-request")
         head = boxes.BoxHead(
             _check_hash(fields.text("login_id")),

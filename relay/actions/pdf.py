@@ -145,7 +145,7 @@ class PdfAction:
         # No secret, only unguessable: the portal asks for the PDF's password behind it (sealed-mailbox 12).
         token = new_id() if self._portal_url else None
         language = one.partner.language or own.language.value
-        ticket = self._ticket(message, one, plan, token, language) if token and self._replies else None
+        ticket = self._ticket(message, one, plan, token, one.partner.language) if token and self._replies else None
         if self._replies is not None and ticket is None:
             # No link is better than one that leads nowhere.
             token = None

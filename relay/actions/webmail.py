@@ -14,10 +14,7 @@ from dataclasses import dataclass, replace
 from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage, as_decided
 from relay.actions.refuse import HoldAction
 from relay.actions.tell import SenderTeller
-from relay.core.address import domain_of
 from relay.core.clock import DAY
-from relay.core.decision import Decision
-from relay.core.documents.domains import OwnDomain
 from relay.core.errors import KeyDestroyedError, LeaseLostError, LetterlockError, StorageError
 from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
@@ -119,7 +116,8 @@ class WebmailAction:
     def _put(self, message: OpenMessage, one: DecidedCopy, composed: ComposedMail) -> None:
         assert one.partner is not None
         sender = one.decision.sender
-        language = one.partner.language or _own_domain(message, one.decision).language.value
+        # Only what stands in the partner's record: else the reader's browser knows better.
+        language = one.partner.language
         grant = Grant("protect", message.work.message.id, str(self._actor))
         plan = self._tools.boxes.plan(sender, one.partner, language, grant)
         now = self._database.clock.now_ms()
@@ -178,8 +176,3 @@ class WebmailAction:
 
     def _hold_all(self, message: OpenMessage, copies: Sequence[DecidedCopy], text: str) -> Sequence[Failure]:
         return self._hold.run(message, [replace(one, decision=replace(one.decision, text=text)) for one in copies])
-
-
-def _own_domain(message: OpenMessage, decision: Decision) -> OwnDomain:
-    domains = message.organisation.domains
-    return domains.find(domain_of(decision.sender)) or domains.domains[0]

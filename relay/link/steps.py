@@ -116,7 +116,7 @@ class Steps:
             state="first" if is_first else "active",
             first_expires=None if expires is None else format_time(expires),
             must_change=box.must_change,
-            lang=box.lang or "en",
+            lang=box.lang,
         )
 
     def _end(self, link: PortalLink, push: Push) -> Fate:

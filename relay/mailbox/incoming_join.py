@@ -188,7 +188,7 @@ class IncomingJoins:
             created_at=now,
             opened_at=now,
             next_no=2,
-            lang=self._notices.language_of(known.partner, known.join.sender),
+            lang=known.partner.language,
         )
         alert = ""
         if not has_escrow and newest.escrow is not None:

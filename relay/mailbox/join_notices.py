@@ -91,10 +91,6 @@ class JoinNotices:
             "contact": look.brand.contact,
         }
 
-    def language_of(self, partner: Partner, sender: str) -> str:
-        """Return the language in which the portal speaks to a partner."""
-        return self._mails.look_at(partner, sender).languages[0]
-
     def join_pushed(self, tx: Tx, push: Push) -> None:
         """The portal knows a link (push kind `join`): the partner's notice leaves. Part of `tx`; again is nothing."""
         try:
