@@ -1,18 +1,23 @@
 """Alerts: one mail to the alert address for what was held, shunted or failed since the last one.
 
 A digest and not a mail each, so that a broken hop does not flood an operator. It names ids and addresses, no subjects.
+Each own domain has its address for this; what concerns no own domain goes to the first one's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from relay.actions.mailer import Mailer
+from relay.core.address import domain_of
 from relay.core.clock import MINUTE, SECOND
+from relay.core.documents.domains import OwnDomain
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Event
+from relay.spool.asides import concerned_addresses
+from relay.spool.system_mail import SystemMail
 from relay.store.base import Database
 from relay.store.chain import StoredEvent
 from relay.store.repositories.events import append, recent_events
@@ -20,6 +25,9 @@ from relay.store.repositories.events import append, recent_events
 ALERTING = ("copy.held", "copy.shunted", "alert.raised")
 SENT = "alert.sent"
 _MOST = 50
+"""Lines of one digest."""
+_READ = 1000
+"""Events of one look, so that one domain's flood leaves room for the others."""
 QUIET_MS = 5 * MINUTE
 
 
@@ -39,23 +47,37 @@ class AlertJob:
             # After the clock was set back some lie in the future: better told twice than not at all.
             last = next((event for event in sent if event.at <= now), None)
             since = int(json.loads(last.detail)["until"]) if last else 0
-            events = recent_events(tx, self._mailer.tenant, since_ms=since, kinds=ALERTING, limit=_MOST + 1)
+            events = recent_events(tx, self._mailer.tenant, since_ms=since, kinds=ALERTING, limit=_READ)
         # What other processes are just committing carries an earlier time: it is told next time, not missed.
         until = now - 3 * SECOND
         fresh = [event for event in events if event.at < until]
         if not fresh or (last and now - last.at < QUIET_MS):
             return f"waiting {len(fresh)}"
-        own = self._organisation().domains.domains[0]
-        to = own.alert_address()
-        lines = [self._line(event) for event in reversed(fresh[:_MOST])] + ["..."] * (len(fresh) > _MOST)
-        values = {"events": "\n".join(lines), "count": str(len(fresh)), "hostname": self._mailer.hostname}
-        mail = self._mailer.make_notice("alert", to, own.language.value, values)
+        mails = [self._make(own, events) for own, events in self._by_address(fresh).values()]
         with self._database.transaction() as tx:
-            self._mailer.send(tx, mail)
+            for mail in mails:
+                self._mailer.send(tx, mail)
             append(
                 tx, Event(SENT, self._mailer.actor, self._mailer.tenant, detail={"until": until, "events": len(fresh)})
             )
         return f"told {len(fresh)}"
+
+    def _by_address(self, events: Sequence[StoredEvent]) -> dict[str, tuple[OwnDomain, list[StoredEvent]]]:
+        """Return the events for each alert address, with the domain that it is of."""
+        domains = self._organisation().domains
+        with self._database.reading() as tx:
+            places = concerned_addresses(tx, [event.message_id for event in events if event.message_id])
+        found: dict[str, tuple[OwnDomain, list[StoredEvent]]] = {}
+        for event in events:
+            addresses = places.get(event.message_id or "", ())
+            own = next((one for address in addresses if (one := domains.find(domain_of(address)))), domains.domains[0])
+            found.setdefault(own.alert_address(), (own, []))[1].append(event)
+        return found
+
+    def _make(self, own: OwnDomain, events: Sequence[StoredEvent]) -> SystemMail:
+        lines = [self._line(event) for event in reversed(events[:_MOST])] + ["..."] * (len(events) > _MOST)
+        values = {"events": "\n".join(lines), "count": str(len(events)), "hostname": self._mailer.hostname}
+        return self._mailer.make_notice("alert", own.alert_address(), own.language.value, values)
 
     @staticmethod
     def _line(event: StoredEvent) -> str:

@@ -10,6 +10,7 @@ from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event, KeyStore
 from relay.keystore.client import RemoteKeyStore
 from relay.scheduler.alerts import AlertJob
+from relay.scheduler.asides import AsideJob
 from relay.scheduler.main import Job
 from relay.spool.epochs import count_keys, rewrap_waiting
 from relay.spool.recovery import forget_finished, forget_seen, shred_finished, sweep_leases, sweep_orphans
@@ -35,6 +36,7 @@ def make_jobs(
     tenant: str,
     actor: Actor,
     alerts: AlertJob,
+    asides: AsideJob,
     joins: Callable[[], str] | None = None,
 ) -> Mapping[str, Job]:
     """Return all jobs by name. `joins` reminds of registrations and gives them up, where a portal is linked."""
@@ -72,6 +74,7 @@ def make_jobs(
         "anchor": Job(5 * MINUTE, anchor),
         "epochs": Job(10 * MINUTE, lambda: turn_epochs(database, keystore, tenant, actor)),
         "alerts": Job(MINUTE, alerts.run),
+        "asides": Job(MINUTE, asides.run),
     }
     return jobs if joins is None else jobs | {"joins": Job(MINUTE, joins)}
 

@@ -8,6 +8,7 @@ from relay.mailbox.join_notices import JoinNotices
 from relay.mailbox.joins import JoinKeeper
 from relay.organisation import CurrentOrganisation
 from relay.scheduler.alerts import AlertJob
+from relay.scheduler.asides import AsideJob
 from relay.scheduler.jobs import make_jobs
 from relay.scheduler.main import run_scheduler
 from relay.settings import Settings
@@ -38,6 +39,7 @@ def run_timed_jobs(settings: Settings, stop: threading.Event) -> None:
                 tenant=tenant,
                 actor=actor,
                 alerts=alerts,
+                asides=AsideJob(database, organisation, mailer),
                 joins=joins,
             ),
             stop,
