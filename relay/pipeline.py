@@ -11,7 +11,7 @@ import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage
+from relay.actions.base import Action, DecidedCopy, Failure, OpenMessage, OverLimitError
 from relay.core.clock import SECOND
 from relay.core.decision import Decision, Method, Reason
 from relay.core.documents.organisation import Organisation
@@ -24,6 +24,7 @@ from relay.message.loops import check_loop
 from relay.message.parse import parse_source
 from relay.policy.decide import decide
 from relay.policy.facts import Facts, PartnerFacts, RecipientFacts, gather_facts, gather_recipient
+from relay.policy.finish import decide_overrun
 from relay.policy.release import complete_release
 from relay.policy.ruleset import Ruleset, compile_ruleset
 from relay.spool.backoff import is_delay_notice_due, is_expired
@@ -94,10 +95,14 @@ class Pipeline:
     def _walk(self, work: Work) -> None:
         message = self._open(work)
         decided = self._decide(message)
-        for method in Method:
-            chosen = [one for one in decided if one.decision.method is method]
-            if chosen:
-                self._act(message, method, chosen)
+        while decided:
+            # A second round is for what the first one made larger than its recipient takes.
+            again: list[DecidedCopy] = []
+            for method in Method:
+                chosen = [one for one in decided if one.decision.method is method]
+                if chosen:
+                    again += self._act(message, method, chosen)
+            decided = self._decide_overrun(message, again)
 
     def _open(self, work: Work) -> OpenMessage:
         stored = work.message
@@ -165,21 +170,26 @@ class Pipeline:
         released: Decision | None,
     ) -> tuple[Decision, Partner | None]:
         """Decide for one copy; `released` is a person's own choice that the facts have to complete."""
-        recipient = gather_recipient(copy.forward_path, organisation=message.organisation)
+        recipient = self._recipient(message, copy, None)
         partner = None
         if not recipient.is_inside and not message.facts.is_system:
             partner = find_or_create(tx, self._tenant, recipient.address, self._actor)
         recipient = replace(
-            recipient,
-            partner=_partner_facts(partner),
-            possible=self._possible,
-            forwarded_from=forwards.get(recipient.address, ()),
+            recipient, partner=_partner_facts(partner), forwarded_from=forwards.get(recipient.address, ())
         )
         assert self._ruleset is not None
         if released is not None:
             completed = complete_release(message.facts, recipient, self._ruleset, released)
             return replace(completed, options={**completed.options, _COMPLETED: "yes"}), partner
         return self._decide_safely(message.facts, recipient, self._ruleset), partner
+
+    def _recipient(self, message: OpenMessage, copy: StoredCopy, partner: Partner | None) -> RecipientFacts:
+        return gather_recipient(
+            copy.forward_path,
+            organisation=message.organisation,
+            partner=_partner_facts(partner),
+            possible=self._possible,
+        )
 
     @staticmethod
     def _decide_safely(facts: Facts, recipient: RecipientFacts, ruleset: Ruleset) -> Decision:
@@ -194,19 +204,61 @@ class Pipeline:
                 policy_version=ruleset.version,
             )
 
-    def _act(self, message: OpenMessage, method: Method, copies: Sequence[DecidedCopy]) -> None:
+    def _decide_overrun(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> list[DecidedCopy]:
+        """Decide anew, and store it, where the finished mail is larger than the recipient takes: webmail, or hold."""
+        if not copies:
+            return []
+        assert self._ruleset is not None
+        ruleset = self._ruleset
+        changed = []
+        for one in copies:
+            recipient = self._recipient(message, one.copy, one.partner)
+            changed.append(replace(one, decision=decide_overrun(one.decision, recipient, ruleset)))
+        with self._database.transaction() as tx:
+            new = [(one.copy.id, one.decision) for one in changed]
+            ids = insert_decisions(tx, self._tenant, message.work.message.id, new)
+            stored = [
+                replace(
+                    one,
+                    decision_id=decision_id,
+                    copy=replace(one.copy, decision_id=decision_id, method=one.decision.method),
+                )
+                for one, decision_id in zip(changed, ids, strict=True)
+            ]
+            step(
+                tx,
+                [
+                    Settlement(
+                        one.copy.id,
+                        one.copy.fence,
+                        State.DECIDED,
+                        decision_id=one.decision_id,
+                        detail=_shown(one.decision),
+                    )
+                    for one in stored
+                ],
+                self._actor,
+            )
+        return stored
+
+    def _act(self, message: OpenMessage, method: Method, copies: Sequence[DecidedCopy]) -> list[DecidedCopy]:
+        """Act on the copies of one method; return those that turned out too large for their recipients."""
         action = self._actions.get(method) or self._actions[Method.HOLD]
         try:
             failures = action.run(message, copies)
         except LeaseLostError:
             _log.warning("lease-lost", message=message.work.message.id)
-            return
+            return []
         except LetterlockError as fault:
             failures = [Failure(one, fault) for one in copies]
         except OSError as fault:
             failures = [Failure(one, _fault_of_host(fault)) for one in copies]
+        too_large: list[DecidedCopy] = []
         for failure in failures:
             error = failure.error
+            if isinstance(error, OverLimitError):
+                too_large.append(failure.copy)
+                continue
             _log.warning(
                 "action-failed",
                 message=message.work.message.id,
@@ -218,6 +270,7 @@ class Pipeline:
                 self._postpone(message.work.message, [failure.copy.copy], error)
             else:
                 self._shunt(message.work, error, [failure.copy.copy])
+        return too_large
 
     # --- what is needed on the way --------------------------------------------------------------------------------
 

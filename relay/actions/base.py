@@ -50,6 +50,13 @@ def as_decided(message: OpenMessage, decision: Decision) -> OpenMessage:
     return replace(message, subject=find_keywords(message.parsed.subject, decision.subject_strip).subject)
 
 
+class OverLimitError(LetterlockError):
+    """The finished mail is larger than what its recipient takes: the policy has to say what becomes of it."""
+
+    temporary = False
+    status = "5.3.4"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A copy that an action could not bring on, and why; the pipeline lets it wait or sets it aside."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from pdfmail.model import BodyRenderer, HtmlBody, PdfReport
-from relay.actions.base import DecidedCopy, Failure, OpenMessage, as_decided
+from pdfmail.model import BodyRenderer, DrawnPages, HtmlBody, PdfReport
+from relay.actions.base import DecidedCopy, Failure, OpenMessage, OverLimitError, as_decided
 from relay.actions.refuse import HoldAction
 from relay.actions.tell import SenderTeller, ToldPassword
 from relay.core.address import domain_of
@@ -54,9 +54,9 @@ class _Shared:
 
     def __init__(self, renderer: BodyRenderer) -> None:
         self._renderer = renderer
-        self._drawn: dict[HtmlBody, bytes] = {}
+        self._drawn: dict[HtmlBody, DrawnPages] = {}
 
-    def render_body(self, body: HtmlBody) -> bytes:
+    def render_body(self, body: HtmlBody) -> DrawnPages:
         """See pdfmail.model.BodyRenderer."""
         if body not in self._drawn:
             self._drawn = {body: self._renderer.render_body(body)}
@@ -112,7 +112,6 @@ class PdfAction:
     def _run_some(self, message: OpenMessage, copies: Sequence[DecidedCopy], tools: PdfTools) -> Iterator[Failure]:
         with ExitStack() as stack:
             prepared: list[Prepared] = []
-            too_large: list[DecidedCopy] = []
             for one in copies:
                 stored = message.work.message
                 writer = stack.enter_context(
@@ -129,13 +128,11 @@ class PdfAction:
                     continue
                 # What a person released has no limit here: he has seen the size.
                 if one.decision.reason is not Reason.OPERATOR and writer.size > self._limit(message, one):
-                    too_large.append(one)
+                    yield Failure(one, OverLimitError(f"{writer.size} octets"))
                 else:
                     prepared.append(ready)
             if prepared:
                 self._queue(message, prepared)
-            if too_large:
-                self._hold_all(message, too_large, "The protected mail is larger than the recipient's server takes.")
 
     def _prepare(self, message: OpenMessage, one: DecidedCopy, writer: VariantWriter, tools: PdfTools) -> Prepared:
         assert one.partner is not None
@@ -167,6 +164,7 @@ class PdfAction:
             reply_code=(ticket.code or None) if ticket is not None else None,
             smtputf8=message.work.message.smtputf8,
             max_pages=message.organisation.limits.pdf_pages,
+            headers=decision.headers,
         )
         try:
             report = protect_pdf(job, tools, writer.write)
@@ -199,14 +197,15 @@ class PdfAction:
             )
         )
 
-    def _limit(self, message: OpenMessage, one: DecidedCopy) -> int:
+    @staticmethod
+    def _limit(message: OpenMessage, one: DecidedCopy) -> int:
         route = message.organisation.routes.find(one.copy.normal_address)
         limits = [
             message.organisation.limits.outside_message_octets,
             one.partner.size_limit if one.partner else None,
             route.size_limit if route else None,
         ]
-        return min(limit for limit in limits if limit is not None)
+        return min(limit for limit in limits if limit)
 
     def _queue(self, message: OpenMessage, prepared: Sequence[Prepared]) -> None:
         notices = list(self._notices(message, prepared))

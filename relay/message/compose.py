@@ -9,6 +9,7 @@ Which fields of the original stay on a carrier mail (the outer mail around prote
   business, the signature would break); X-*, Sensitivity, Disposition-Notification-To, Return-Receipt-To, Content-* and
   everything not named above.
 - added: MIME fields, our trace field, and From, To, Date and Message-ID where the original had none.
+- what a rule removes of these goes, and what it adds stands in the place of a kept field of that name.
 Must not put the protected text, file names or the password anywhere.
 Obeys RFC 5322 3.6, RFC 2045, RFC 2046 5.1, RFC 2047, RFC 3834 5.
 """
@@ -71,6 +72,10 @@ class CarrierMail:
     """The password is the one of earlier mails; False for a password of this mail alone."""
     is_chosen: bool = False
     """The partner chose the password himself."""
+    removed: frozenset[str] = frozenset()
+    """Names, in lower case, of kept fields that are left out all the same."""
+    added: tuple[tuple[str, str], ...] = ()
+    """Names and texts of further fields; they take the place of kept fields of these names."""
 
 
 def make_message_id(hostname: str) -> str:
@@ -105,7 +110,10 @@ def _copy_field(name: str, field: HeaderField, *, smtputf8: bool) -> bytes:
 
 def _copy_fields(mail: CarrierMail) -> list[bytes]:
     out: list[bytes] = []
+    dropped = mail.removed.union(name.lower() for name, _ in mail.added)
     for name in KEPT_FIELDS:
+        if dropped and name.lower() in dropped:
+            continue
         found = mail.fields.get_all(name)
         # A Date that nobody can read and a Message-ID that is none are as good as missing (RFC 5322 3.6).
         if name == "Date" and parse_date(mail.fields.get(name)) is None:
@@ -155,6 +163,7 @@ def write_carrier(mail: CarrierMail, content: Iterable[bytes], texts: MailTexts 
     name, trace = make_trace(mail.fields, mail.hostname)
     header = [
         *_copy_fields(mail),
+        *(encode_field(name, text) for name, text in mail.added),
         encode_field("Subject", subject),
         encode_field(name, trace),
         b"MIME-Version: 1.0\r\n",

@@ -162,6 +162,8 @@ class RecipientFacts:
     """Methods that are possible for this recipient now: a certificate is known, and so on."""
     forwarded_from: tuple[str, ...] = ()
     """Recipients that a rule's forward went through before, first one first."""
+    route_limit: int | None = None
+    """Octets of a mail that the route to the recipient takes, where it says so."""
     is_return: bool = False
     """A return address of our own mails (relay.core.returns)."""
 
@@ -296,11 +298,14 @@ def gather_recipient(
     address = normalise_or_none(forward_path)
     if address is None:
         raise AddressError("the forward-path is not an address")
+    is_inside = domain_of(address) in domains.names()
+    route = None if is_inside else organisation.routes.find(address)
     return RecipientFacts(
         address=address,
-        is_inside=domain_of(address) in domains.names(),
+        is_inside=is_inside,
         partner=partner or PartnerFacts(),
         possible=frozenset(possible),
         forwarded_from=tuple(forwarded_from),
-        is_return=domain_of(address) in domains.names() and read_return_token(address) is not None,
+        route_limit=route.size_limit if route is not None else None,
+        is_return=is_inside and read_return_token(address) is not None,
     )

@@ -72,18 +72,48 @@ def finish_outbound(case: Case, outcome: RuleOutcome, wishes: Wishes, choice: Ch
             f"Held because {choice.cause}, but no sender of an own domain is named who could be told the password.",
             rules,
         )
-    limit = recipient.partner.size_limit or ruleset.size_limit
-    if method is Method.PDF and facts.size > limit:
-        method = Method.WEBMAIL
-        if ruleset.switches.too_large is TooLarge.HOLD or not _is_possible(method, recipient, ruleset):
-            text = f"The mail is larger than the {limit} octets that the recipient takes."
-            return hold(
-                ruleset, Reason.TOO_LARGE, f"Held because it is over {limit} octets for this recipient.", rules, text
-            )
-        skipped = (*skipped, "the PDF would be too large")
+    limit = find_limit(recipient, ruleset)
+    # What a person released has no limit: he has seen the size.
+    if method is Method.PDF and facts.size > limit and choice.reason is not Reason.OPERATOR:
+        if not _may_be_webmail(recipient, ruleset):
+            return _hold_large(ruleset, limit, rules)
+        method, skipped = Method.WEBMAIL, (*skipped, f"the PDF would be over {limit} octets")
     if skipped:
         choice = replace(choice, cause=f"{choice.cause}; skipped: {'; '.join(skipped)}")
     return _protect(case, outcome, wishes, replace(choice, methods=(method,)), rules)
+
+
+def find_limit(recipient: RecipientFacts, ruleset: Ruleset) -> int:
+    """Return the octets that a finished mail to the recipient may have: the least of policy, partner and route."""
+    limits = (ruleset.size_limit, recipient.partner.size_limit, recipient.route_limit)
+    return min(limit for limit in limits if limit)
+
+
+def decide_overrun(decision: Decision, recipient: RecipientFacts, ruleset: Ruleset) -> Decision:
+    """Return what becomes of a copy decided as PDF whose finished mail turned out over the limit. Pure."""
+    limit = find_limit(recipient, ruleset)
+    if decision.method is not Method.PDF or not _may_be_webmail(recipient, ruleset):
+        return _hold_large(ruleset, limit, decision.rules)
+    # Whoever registered for PDF gets this mail in a mailbox all the same, without being asked again.
+    options = {name: value for name, value in decision.options.items() if name != "registration"}
+    return replace(
+        decision,
+        method=Method.WEBMAIL,
+        options=options,
+        explanation=f"Protected as Webmail because the finished PDF mail is over {limit} octets. Before: "
+        + decision.explanation,
+        policy_version=ruleset.version,
+        warnings=tuple(warning for warning in decision.warnings if warning != OLD_CIPHER),
+    )
+
+
+def _may_be_webmail(recipient: RecipientFacts, ruleset: Ruleset) -> bool:
+    return ruleset.switches.too_large is TooLarge.WEBMAIL and _is_possible(Method.WEBMAIL, recipient, ruleset)
+
+
+def _hold_large(ruleset: Ruleset, limit: int, rules: Sequence[str]) -> Decision:
+    text = f"The protected mail is larger than the {limit} octets that the recipient takes."
+    return hold(ruleset, Reason.TOO_LARGE, f"Held because it is over {limit} octets for this recipient.", rules, text)
 
 
 def _is_possible(method: Method, recipient: RecipientFacts, ruleset: Ruleset) -> bool:

@@ -21,6 +21,8 @@ from relay.policy.rules.recipient import RecipientDomainIs, RecipientIs
 from relay.policy.rules.sender import SenderDomainIs, SenderIs
 from relay.policy.ruleset import WORKING_METHODS, compile_rule
 
+_HEADER_ACTIONS = (ActionKind.ADD_HEADER, ActionKind.REMOVE_HEADER)
+
 
 class Severity(StrEnum):
     """How bad it is."""
@@ -49,6 +51,7 @@ def lint_organisation(organisation: Organisation, working: frozenset[Method] = W
         *_lint_switches(organisation),
         *_lint_reach(organisation.policy.rules, organisation.keywords),
         *_lint_methods(organisation, working),
+        *_lint_header_actions(organisation),
     ]
     order = list(Severity)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
@@ -223,3 +226,20 @@ def _lint_methods(organisation: Organisation, working: frozenset[Method]) -> Ite
         if methods and working.isdisjoint(methods):
             text = f"None of {', '.join(methods)} is possible yet: mail that comes here is held."
             yield Finding(Severity.WARNING, "not-yet-possible", path, text)
+
+
+def _lint_header_actions(organisation: Organisation) -> Iterator[Finding]:
+    policy = organisation.policy
+    others = [policy.methods, *(one.methods for one in policy.defaults)]
+    others += [one.methods for one in organisation.domains.domains]
+    for index, rule in enumerate(policy.rules):
+        terminal = rule.terminal
+        if not rule.enabled or not any(action.kind in _HEADER_ACTIONS for action in rule.then):
+            continue
+        if terminal is None:
+            reaches = any(Method.WEBMAIL in methods for methods in others)
+        else:
+            reaches = terminal.kind is ActionKind.WEBMAIL or Method.WEBMAIL in terminal.methods
+        if reaches:
+            text = f"Rule {rule.id} changes header fields; a mailbox shows none, so on Webmail that does nothing."
+            yield Finding(Severity.NOTE, "fields-in-mailbox", f"policy.rules[{index}]", text)

@@ -18,7 +18,6 @@ from relay.policy.finish import finish_outbound, hold
 from relay.policy.ruleset import Ruleset
 from relay.policy.wishes import NO_WISHES, read_wishes
 
-_NO_LIMIT = 1 << 62
 _STOPS = TERMINAL - PROTECTING - {ActionKind.PASS}
 
 
@@ -46,8 +45,7 @@ def _go_past_stops(ruleset: Ruleset) -> Ruleset:
 
 
 def _complete(facts: Facts, recipient: RecipientFacts, ruleset: Ruleset, chosen: Decision) -> Decision:
-    unlimited = replace(recipient, partner=replace(recipient.partner, size_limit=_NO_LIMIT))
-    case = Case(facts, unlimited, ruleset, direction_of(facts, recipient))
+    case = Case(facts, recipient, ruleset, direction_of(facts, recipient))
     outcome = ask_rules(replace(case, ruleset=_go_past_stops(ruleset)), None)
     if outcome.failed:
         # What could not be asked might have called the mail confidential.

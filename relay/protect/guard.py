@@ -41,7 +41,8 @@ def check_pdf(file: BinaryIO, password: str) -> None:
 
 
 def check_carrier(beginning: bytes, job: PdfJob) -> None:
-    """Check the carrier mail's header: only the kept fields, no Bcc, no hidden subject.
+    """Check the carrier mail's header: only kept fields and those that rules add, none that rules remove, no Bcc, no
+    hidden subject.
 
     `beginning` holds at least the whole header.
     """
@@ -49,9 +50,12 @@ def check_carrier(beginning: bytes, job: PdfJob) -> None:
     if not separator:
         raise _refuse("carrier mail's header is not in its first piece")
     parsed = BytesParser(policy=email_policy.compat32).parsebytes(header + b"\r\n\r\n", headersonly=True)
+    added = {name.lower() for name, _ in job.added}
     for name in parsed:
         lowered = name.lower()
-        if lowered not in _KEPT and not _LIST_FIELD.fullmatch(lowered):
+        if lowered in added:
+            continue
+        if lowered in job.removed or (lowered not in _KEPT and not _LIST_FIELD.fullmatch(lowered)):
             raise _refuse(f"carrier mail has the field {lowered[:40]}")
     if not job.show_subject and len(job.subject) >= 4 and job.subject in _decoded_subject(parsed.get("Subject", "")):
         raise _refuse("carrier mail shows a confidential subject")

@@ -17,6 +17,7 @@ from pdfmail.errors import PdfMailError
 from pdfmail.model import Attachment, BodyRenderer, Cipher, InlineImage, MailContent, PdfOptions, PdfReport
 from pdfmail.template import TemplateCache
 from pdfmail.write import WARNING_BOXES, WARNING_TRUNCATED, write_pdf
+from relay.core.decision import HeaderChange
 from relay.core.errors import ProtectionError, StorageError
 from relay.log import Log
 from relay.message.addresses import Mailbox
@@ -61,6 +62,18 @@ class PdfJob:
     """Printed on the last page, where the reply page asks for it instead of the password."""
     smtputf8: bool = False
     max_pages: int = 300
+    headers: tuple[HeaderChange, ...] = ()
+    """What rules add to the carrier mail's header and remove from it."""
+
+    @property
+    def added(self) -> tuple[tuple[str, str], ...]:
+        """Names and texts of the fields that rules add."""
+        return tuple((one.name, one.value) for one in self.headers if one.value is not None)
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Names, in lower case, of the fields that rules remove."""
+        return frozenset(one.name.lower() for one in self.headers if one.value is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,8 @@ def _protect(job: PdfJob, tools: PdfTools, write: Callable[[bytes], object]) -> 
             fallback_author=Mailbox("", job.pair_owner),
             is_pair_password=job.is_pair_password,
             is_chosen=job.is_chosen,
+            removed=job.removed,
+            added=job.added,
         )
         for number, piece in enumerate(write_carrier(carrier, _pieces(file), tools.texts)):
             if number == 0:

@@ -499,22 +499,38 @@ def test_blind_copies_are_named_to_nobody(gateway: Gateway) -> None:
     assert blind.encode() not in passed.raw
 
 
-def test_a_rule_that_rejects_tells_the_writer(gateway: Gateway) -> None:
-    to = "rejected@refused.example"
-    rule = {
-        "id": "no-refused",
-        "when": {"recipient_domain": ["refused.example"]},
-        "then": [{"action": "reject", "text": "We do not write there.", "status": "5.7.1"}],
+def test_rules_reject_discard_forward_and_change_fields(gateway: Gateway) -> None:
+    to, gone, moved, new = (f"{name}@ruled.example" for name in ("rejected", "gone", "moved", "new"))
+    actions: dict[str, dict[str, object]] = {
+        to: {"action": "reject", "text": "We do not write there.", "status": "5.7.1"},
+        gone: {"action": "discard"},
+        moved: {"action": "forward", "to": [new]},
     }
-    gateway.put("policy", lambda document: document["rules"].insert(0, rule))
+    rules: list[dict[str, object]] = [
+        {"id": f"rule-{place}", "when": {"recipient": [address]}, "then": [action]}
+        for place, (address, action) in enumerate(actions.items())
+    ]
+    marks = [
+        {"action": "add_header", "name": "X-Class", "value": "bank"},
+        {"action": "remove_header", "name": "Reply-To"},
+    ]
+    rules.append({"id": "marks", "when": {"recipient": [new]}, "then": marks})
+    gateway.put("policy", lambda document: document["rules"].__setitem__(slice(0, 0), rules))
     time.sleep(2)
-    message_id = gateway.send(write_mail(to), ANNA, to)
-    (copy,) = gateway.wait_settled(message_id)[message_id]
-    assert (copy.state, copy.status) == ("failed", "5.7.1")
-    (report,) = wait_told(gateway, ANNA, to)
-    assert b"We do not write there." in report.raw
+    mail = with_fields(write_mail(f"{to}, {gone}, {moved}"), Reply_To="team@bank.example")
+    message_id = gateway.send(mail, ANNA, to, gone, moved)
+    copies = {copy.to: copy for copy in gateway.wait_settled(message_id)[message_id]}
+    assert (copies[to].state, copies[to].status) == ("failed", "5.7.1")
+    assert (copies[gone].state, copies[moved].state) == ("discarded", "discarded")
+    assert (copies[new].state, copies[new].method) == ("delivered", "pdf")
+    # The pair's password notice names all of To as well.
+    (report,) = [one for one in wait_told(gateway, ANNA, to, 2) if b"We do not write there." in one.raw]
     assert CANARY.encode() not in report.raw
-    assert not outside(gateway.outbox(), to)
+    (left,) = outside(gateway.outbox(), new)
+    assert (left.message["X-Class"], left.message["Reply-To"]) == ("bank", None)
+    assert left.pdf.startswith(b"%PDF-")
+    assert not [one for one in gateway.outbox() if {to, gone, moved} & set(one.rcpt_to)]
+    assert not [one for one in told(gateway, ANNA, gone) if one.message["Subject"].endswith(gone)]
 
 
 # --- time -------------------------------------------------------------------------------------------------------------

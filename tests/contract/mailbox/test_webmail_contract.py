@@ -12,8 +12,10 @@ from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.lifecycle import State
 from relay.core.wire.sealed import LoginNameError, MailboxDataError
 from relay.mailbox.notices import QUIET_MS
+from relay.store.repositories.decisions import decisions_of
 from relay.store.repositories.mailbox_messages import messages_of_box
-from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, password_in
+from relay.store.repositories.partners import change_partner, find_or_create
+from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, WORKER, World, password_in
 
 
 def test_first_mail_makes_a_mailbox_that_the_password_on_the_phone_opens(world: World) -> None:
@@ -180,6 +182,28 @@ def test_mail_larger_than_a_mailbox_takes_is_held_and_the_sender_hears_why(world
     (told,) = world.mails(MARIA)
     assert "larger than what a mailbox takes" in " ".join(told.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
     assert world.boxes() == []
+
+
+def test_a_pdf_that_turns_out_too_large_for_the_partner_goes_to_the_mailbox(world: World) -> None:
+    with world.db.transaction() as tx:
+        partner = find_or_create(tx, TENANT, ANNA, WORKER)
+        change_partner(tx, TENANT, partner.id, WORKER, size_limit=20_000)
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = MARIA, ANNA, "{pdf} Small words"
+    mail.set_content("small words\n")
+    message_id = world.send_raw(mail)
+    world.work()
+    assert (world.copy(message_id).state, world.copy(message_id).hop) == (State.QUEUED, "portal")
+    with world.db.reading() as tx:
+        decisions = [one.decision for one in decisions_of(tx, message_id)]
+        (passwords,) = tx.fetch_all("SELECT count(*) FROM pair_password")
+    assert [one.method for one in decisions] == ["pdf", "webmail"]
+    assert "over 20000 octets" in decisions[1].explanation
+    # Nobody is told the password of a PDF that never left.
+    assert passwords[0] == 0
+    world.link()
+    browser = world.sign_in(password_in(world.mails(MARIA)[0]))
+    assert browser.read(world.inbox(browser)[0]).part("text") == b"small words\n"
 
 
 def test_without_a_card_the_mail_waits(world: World) -> None:

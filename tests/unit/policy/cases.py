@@ -117,7 +117,9 @@ def facts(mail: Mail | None = None, reverse_path: str = ANNA, where: Organisatio
 def recipient(address: str = JONAS, where: Organisation | None = None, **more: Any) -> RecipientFacts:
     """Gather facts of a recipient for whom clear text, PDF, S/MIME and webmail are possible."""
     more.setdefault("possible", (Method.PASS, Method.PDF))
-    return gather_recipient(address, organisation=where or organisation(), **more)
+    route_limit = more.pop("route_limit", None)
+    gathered = gather_recipient(address, organisation=where or organisation(), **more)
+    return replace(gathered, route_limit=route_limit)
 
 
 def decided(mail: Mail | None = None, to: str = JONAS, reverse_path: str = ANNA, **parts: Any) -> Decision:

@@ -11,6 +11,7 @@ from relay.core.decision import HeaderChange, Method, Reason
 from relay.core.envelope import Side
 from relay.policy.decide import decide
 from relay.policy.facts import PartnerFacts
+from relay.policy.finish import decide_overrun
 from relay.policy.ruleset import compile_ruleset
 from tests.unit.policy.cases import ANNA, JONAS, Box, Mail, decided, facts, organisation, recipient, ruleset, session
 
@@ -336,6 +337,35 @@ def test_too_large_for_the_partner_is_held_until_webmail_works() -> None:
     working = frozenset({Method.PDF, Method.PASS, Method.WEBMAIL})
     to = recipient(possible=working, partner=PartnerFacts(size_limit=1_000_000))
     assert decide(facts(large), to, compile_ruleset(organisation(), working)).method is Method.WEBMAIL
+
+
+def test_the_least_limit_of_policy_partner_and_route_counts() -> None:
+    shipped = organisation().limits.outside_message_octets
+    large = PartnerFacts(size_limit=shipped * 2)
+    assert decided(Mail(size=shipped + 1), recipient_={"partner": large}).reason is Reason.TOO_LARGE
+    more = {"recipient_": {"partner": PartnerFacts(size_limit=1_000_000), "route_limit": 70_000}}
+    assert decided(Mail(size=70_000), **more).method is Method.PDF
+    decision = decided(Mail(size=70_001), **more)
+    assert (decision.method, decision.reason) == (Method.HOLD, Reason.TOO_LARGE)
+    assert "70000" in decision.text
+
+
+def test_a_finished_mail_over_the_limit_obeys_the_switch() -> None:
+    working = frozenset({Method.PDF, Method.PASS, Method.WEBMAIL})
+    to = recipient(possible=working, route_limit=70_000)
+    before = decide(facts(Mail()), to, compile_ruleset(organisation(), working))
+    assert before.method is Method.PDF
+    after = decide_overrun(before, to, compile_ruleset(organisation(), working))
+    assert (after.method, after.sender, after.rules) == (Method.WEBMAIL, before.sender, before.rules)
+    assert "70000" in after.explanation
+    # What was webmail already and fell back to a PDF is not tried again.
+    held = decide_overrun(after, to, compile_ruleset(organisation(), working))
+    assert (held.method, held.reason) == (Method.HOLD, Reason.TOO_LARGE)
+    for rules in (
+        compile_ruleset(organisation(switches={"too_large": "hold"}), working),
+        compile_ruleset(organisation(), working - {Method.WEBMAIL}),
+    ):
+        assert decide_overrun(before, to, rules).method is Method.HOLD
 
 
 class Broken:

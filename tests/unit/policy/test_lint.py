@@ -130,3 +130,18 @@ def test_worst_comes_first_and_bad_conditions_are_errors() -> None:
     found = lint_organisation(replace(organisation(), policy=PolicyDocument.from_json(raw)))
     assert found[0].severity is Severity.ERROR
     assert (found[0].code, found[0].path) == ("bad-condition", "policy.rules[1].when.sendr")
+
+
+def test_header_actions_on_what_may_become_webmail_are_noted() -> None:
+    change = {"action": "add_header", "name": "X-Class", "value": "bank"}
+
+    def noted(*more: object, **parts: Any) -> bool:
+        found = codes(rules=[{"id": "a", "when": None, "then": [change, *more]}], **parts)
+        return ("fields-in-mailbox", "policy.rules[0]") in found
+
+    assert not noted()
+    assert not noted({"action": "pdf"}, methods=["webmail"])
+    assert noted({"action": "webmail"})
+    assert noted({"action": "protect", "methods": ["smime", "webmail"]})
+    assert noted(methods=["webmail"])
+    assert noted(defaults=[{"recipient": JONAS, "methods": ["webmail"]}])
