@@ -153,6 +153,18 @@ def test_mupdf_reads_text_and_links(sample: Path) -> None:
     assert f"/URI({REPLY_URL})" in links.stdout
 
 
+def test_mupdf_gives_every_file_unchanged(sample: Path) -> None:
+    command = ("mutool", "show", "-b", "-p", PASSWORD, str(sample))
+    for place, (name, content) in enumerate(
+        [*((name, one[0]) for name, one in FILES.items()), ("message.eml", ORIGINAL)]
+    ):
+        entry = f"trailer/Root/Names/EmbeddedFiles/Names/{2 * place + 2}"
+        shown = subprocess.run([*command, f"{entry}/EF/F"], capture_output=True, timeout=60, check=True)
+        assert shown.stdout == content
+        title = run(*command, f"{entry}/UF").stdout.strip()
+        assert title in (f"({name})", f"<FEFF{name.encode('utf-16-be').hex().upper()}>")
+
+
 # -- pdfium
 
 
