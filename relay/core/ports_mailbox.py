@@ -42,7 +42,7 @@ class CapsuleOrder:
     """What a capsule is to be made of; organisation, root and card are those of the portal's newest card.
 
     `kek` and `av` come from relay.core.wire.sealed.stretch. `form` is a reply box's (b32, digits, words), None for a
-    mailbox; `name` is the login name, None for a reply box.
+    mailbox; `name` is the login name, None for a reply box. `needed`: earlier generations that kept mail is sealed to.
     """
 
     kind: str
@@ -54,6 +54,7 @@ class CapsuleOrder:
     kek: bytes = field(repr=False)
     av: bytes = field(repr=False)
     form: str | None = None
+    needed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class MailboxKeys(Protocol):
         """Make a seed and the capsule of generation `order.gen`, with all older seeds in its body.
 
         `kept`: earlier generations, newest first; as soon as all seeds are found, the rest is not looked at. About
-        400 KiB are looked at in all.
+        400 KiB are looked at in all. A capsule holds a limited number of seeds (sealed-mailbox 17): where a box has had
+        many generations, the oldest that `order.needed` does not name are left out, and are not called missing.
         """
         ...
 

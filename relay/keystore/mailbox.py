@@ -41,7 +41,7 @@ from relay.core.wire.sealed import (
     parse_time,
     read_capsule,
 )
-from relay.core.wire.sealed.capsule import SUITES, escrow_info
+from relay.core.wire.sealed.capsule import MAX_GENERATIONS, SUITES, escrow_info
 from relay.core.wire.sealed.forms import FORMS
 from relay.core.wire.sealed.jsontext import Fields
 from relay.core.wire.sealed.seed import SEED_LENGTH, SeedKeys
@@ -51,6 +51,9 @@ from relay.keystore.mailbox_folder import CARD_KEYS, ESCROW, REPLY, SIGN, Open, 
 
 MAX_KEPT = 400 * 1024
 """Octets of earlier generations that are looked at for a new one; one frame of keyd holds them."""
+
+MANY_SEEDS = MAX_GENERATIONS // 2
+"""Older seeds above which a new generation of ours leaves out what no kept mail needs: room for as many rekeys."""
 
 _SEED_LABEL = "letterlock/mailbox-seed"
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -191,8 +194,7 @@ class MailboxToken:
             if (capsule.portal, capsule.box) != (order.portal, order.box) or capsule.gen >= order.gen:
                 raise MailboxDataError("binding", "an earlier generation is of another box or not earlier")
             self._collect(portal, capsule, one.seed_blob, seeds)
-        older = tuple(seeds[gen] for gen in sorted(seeds))
-        return self._make(order, older)
+        return self._make(order, _choose_seeds(seeds, order.needed))
 
     def _collect(self, portal: _Portal, capsule: Capsule, seed_blob: bytes | None, seeds: dict[int, OlderSeed]) -> None:
         """Add the seeds that a kept generation gives: its own, and those of its body."""
@@ -209,11 +211,13 @@ class MailboxToken:
             seeds.setdefault(older.gen, older)
 
     def _recover_seed(self, portal: _Portal, capsule: Capsule, seed_blob: bytes | None) -> bytes | None:
+        seed = _open_escrow(portal, capsule)
         if seed_blob is not None:
             context = encode_pae(_SEED_LABEL, capsule.portal, capsule.box, capsule.gen)
-            seed: bytes | None = self._open(context, unpack_blob(seed_blob))
-        else:
-            seed = _open_escrow(portal, capsule)
+            try:
+                seed = self._open(context, unpack_blob(seed_blob))
+            except (KeyStoreError, MailboxDataError):
+                return None  # one damaged value shuts its own mail, and stops no reset
         return seed if seed is not None and _is_seed_of(capsule, seed) else None
 
     def _make(self, order: CapsuleOrder, older: tuple[OlderSeed, ...]) -> MadeCapsule:
@@ -242,7 +246,9 @@ class MailboxToken:
         if order.kind == "mailbox" and escrow is None:
             blob = pack_blob(self._seal(encode_pae(_SEED_LABEL, order.portal, order.box, order.gen), seed))
         found = {one.gen for one in older}
-        return MadeCapsule(capsule, blob, tuple(gen for gen in range(1, order.gen) if gen not in found))
+        # Behind a choice among too many, what nobody needs is not missed.
+        wanted = range(1, order.gen) if order.gen - 1 <= MANY_SEEDS else sorted(order.needed)
+        return MadeCapsule(capsule, blob, tuple(gen for gen in wanted if gen not in found))
 
     # --- use ----------------------------------------------------------------------------------------------------------
 
@@ -316,6 +322,16 @@ def _check_order(order: CapsuleOrder) -> None:
         or len(order.av) != 32
     ):
         raise MailboxDataError("format", "kind, kdf, form, name and keys of the order do not go together")
+
+
+def _choose_seeds(seeds: dict[int, OlderSeed], needed: Sequence[int]) -> tuple[OlderSeed, ...]:
+    """Return the seeds for a new body, rising: all, or where they are many the needed and the newest ones."""
+    newest_first = sorted(seeds, reverse=True)
+    if len(newest_first) > MANY_SEEDS:
+        wanted = [gen for gen in newest_first if gen in set(needed)][: MAX_GENERATIONS - 1]
+        others = [gen for gen in newest_first if gen not in set(needed)]
+        newest_first = wanted + others[: max(0, MANY_SEEDS - len(wanted))]
+    return tuple(seeds[gen] for gen in sorted(newest_first))
 
 
 def _open_escrow(portal: _Portal, capsule: Capsule) -> bytes | None:

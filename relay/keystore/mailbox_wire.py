@@ -39,20 +39,24 @@ def read_card_call(call: Call) -> CardRequest:
     """The ceremony again."""
     try:
         fields = Fields(read_object(call.data, _MAX_WORDS))
-        distrust = fields.list("distrust", _MAX_WORDS)
-        if not all(type(serial) is int for serial in distrust):
-            raise MailboxDataError("format", "distrust holds no serials")
         return CardRequest(
             portal=call.key_id,
             org=fields.text("org"),
             escrow=fields.boolean("escrow"),
-            distrust=tuple(distrust),
+            distrust=_read_serials(fields, "distrust"),
             new_root=fields.boolean("new_root"),
             drop_roots=fields.boolean("drop_roots"),
             after=fields.number("after"),
         )
     except MailboxDataError as error:
         raise KeyStoreError("frame: no ceremony") from error
+
+
+def _read_serials(fields: Fields, name: str) -> tuple[int, ...]:
+    values = fields.list(name, _MAX_WORDS)
+    if not all(type(value) is int for value in values):
+        raise MailboxDataError("format", f"{name} holds no numbers")
+    return tuple(values)
 
 
 def order_call(order: CapsuleOrder, kept: Sequence[KeptGeneration], grant: Grant) -> Call:
@@ -64,6 +68,7 @@ def order_call(order: CapsuleOrder, kept: Sequence[KeptGeneration], grant: Grant
         "kek": encode_b64(order.kek),
         "av": encode_b64(order.av),
         "form": order.form,
+        "needed": list(order.needed),
     }
     pieces = [piece for one in limit_kept(kept) for piece in (one.capsule, one.seed_blob or b"")]
     return Call(
@@ -92,6 +97,7 @@ def read_order_call(call: Call) -> tuple[CapsuleOrder, list[KeptGeneration]]:
             kek=fields.octets("kek"),
             av=fields.octets("av"),
             form=None if fields.is_null("form") else fields.text("form"),
+            needed=_read_serials(fields, "needed"),
         )
         pieces = decode_pae(call.context)
         if len(pieces) % 2:

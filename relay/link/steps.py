@@ -89,8 +89,9 @@ class Steps:
         wanted = generations.get(int(push.ref))
         if wanted is None or wanted.capsule is None or wanted.expired_at is not None or box.state == "closed":
             return Fate.DROPPED
-        if any(one.gen > wanted.gen and one.made_by == BROWSER for one in generations.values()):
-            # The reader has a newer password: nothing may be put over it.
+        if any(one.gen > wanted.gen and (one.made_by == BROWSER or one.pushed_at) for one in generations.values()):
+            # The reader has a newer password, or the portal was given one since this row was queued, by a comparison of
+            # both sides: nothing may be put over it.
             return Fate.DROPPED
         before = generations.get(wanted.gen - 1)
         head = self._head(box, wanted, None if before is None else before.capsule_sha)

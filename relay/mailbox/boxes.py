@@ -25,6 +25,7 @@ from relay.store.repositories.mailbox_entries import forget_entries
 from relay.store.repositories.mailbox_generations import Generation
 from relay.store.repositories.mailbox_messages import (
     drop_message,
+    generations_with_mail,
     mark_message_pushed,
     messages_of_box,
     senders_of_box,
@@ -72,7 +73,8 @@ class Boxes:
             card = newest_card(tx, self._tenant)
             box = rows.find_open_mailbox(tx, self._tenant, partner.id)
             kept = generation_rows.generations_of(tx, self._tenant, box.id) if box else []
-            senders = senders_of_box(tx, self._tenant, box.id) if box else frozenset()
+            senders = senders_of_box(tx, self._tenant, box.id, is_kept=False) if box else frozenset()
+            needed = generations_with_mail(tx, self._tenant, box.id) if box else frozenset()
         if card is None:
             raise MailboxNotReadyError("there is no card yet; run: letterlock portal card new")
         if box is None:
@@ -89,8 +91,9 @@ class Boxes:
                 box.id,
                 box.login_name or login_name,
                 kept,
+                needed=needed,
                 cause=NEXT,
-                with_code=is_code_needed(sender, senders),
+                with_code=is_code_needed(sender, senders, kept),
                 grant=grant,
                 now_ms=now,
             )
@@ -167,6 +170,13 @@ def record_generation(tx: Tx, box: Box, made: MadeGeneration, actor: Actor, *, i
         "escrow": made.row.escrow_card,
         "shut": len(made.missing),
     }
+    if made.damaged:
+        detail["damaged"] = [str(gen) for gen in made.damaged]
+        numbers = ", ".join(map(str, made.damaged))
+        lost = [str(gen) for gen in made.missing if gen in made.damaged]
+        shut = f"what was sealed to {', '.join(lost)} stays shut" if lost else "nothing was lost by it"
+        reason = f"mailbox {box.id}: the stored keys of password {numbers} are damaged; {shut}"
+        tx.append_event(Event("alert.raised", actor, box.tenant, detail={"reason": reason}))
     tx.append_event(Event("mailbox.password-made", actor, box.tenant, detail=detail))
 
 

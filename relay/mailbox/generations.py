@@ -1,22 +1,24 @@
 """New generations that the relay makes: the password made here, stretched here, the seed made by keyd and never seen.
 
 A password lives in the memory of one call and in the sealed mail that tells it. Code rule (sealed-mailbox 11): whoever
-is told the password of a box that holds mail of other senders needs a code as well, which goes to the recipient alone.
+is told the password of a box that holds, or ever held, anything of others needs a code as well, which goes to the
+recipient alone. Of others is what colleagues wrote, and from the reader's own password on what he wrote himself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relay.core.errors import ConfigurationError, LetterlockError
 from relay.core.ports import Grant, KeyStore
 from relay.core.ports_mailbox import CapsuleOrder, KeptGeneration, MadeCapsule, MailboxKeys
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import KDF_MAILBOX, KDF_REPLY, Capsule, Stretched, read_capsule
-from relay.mailbox.capsules import close_capsule, hash_capsule, open_stored_capsule
+from relay.core.wire.sealed.capsule import MAX_GENERATIONS
+from relay.mailbox.capsules import CapsuleGoneError, close_capsule, hash_capsule, open_stored_capsule
 from relay.mailbox.passwords import FIRST_PASSWORD_MS, FirstSecret
-from relay.store.repositories.mailbox_generations import RELAY, Generation
+from relay.store.repositories.mailbox_generations import BROWSER, RELAY, Generation
 
 FIRST = "first"
 NEXT = "next"
@@ -41,6 +43,8 @@ class MadeGeneration:
     secret: FirstSecret | None = field(repr=False)
     missing: tuple[int, ...] = ()
     """Earlier generations whose mail stays shut for the recipient."""
+    damaged: tuple[int, ...] = ()
+    """Earlier generations whose stored capsule could not be read. Their seeds may have come from a later one."""
 
     @property
     def enc(self) -> bytes:
@@ -48,9 +52,14 @@ class MadeGeneration:
         return decode_b64(self.row.enc)
 
 
-def is_code_needed(told: str, senders: Collection[str]) -> bool:
-    """Tell whether a box holds mail of somebody else than the one who is told its password."""
-    return any(sender != told for sender in senders)
+def is_code_needed(told: str, senders: Collection[str], kept: Sequence[Generation]) -> bool:
+    """Tell whether a password alone could open what is not from the one who is told it.
+
+    `senders`: all who ever wrote to the box, since answers to mail that has expired still lie on the portal; `kept`:
+    all generations it ever had. Once a reader chose a password, drafts and answers of his own lie there, whose list is
+    the portal's: then always.
+    """
+    return any(sender != told for sender in senders) or any(one.made_by == BROWSER for one in kept)
 
 
 class Generations:
@@ -85,6 +94,7 @@ class Generations:
         login_name: str,
         kept: Sequence[Generation],
         *,
+        needed: Collection[int],
         cause: str,
         with_code: bool,
         grant: Grant,
@@ -92,19 +102,31 @@ class Generations:
     ) -> MadeGeneration:
         """Make the generation after the newest of `kept`, which is all that the box ever had.
 
-        Raises KeyStoreError, GrantRefusedError.
+        `needed`: generations that kept mail is sealed to; where there are too many, seeds of others are dropped. A
+        stored capsule that is damaged is left out and named. Raises KeyStoreError, GrantRefusedError.
         """
         newest_first = sorted(kept, key=lambda one: one.gen, reverse=True)
         gen = newest_first[0].gen + 1
         secret = FirstSecret.generate(with_code=with_code)
         keys = secret.stretch(self._portal, login_name)
-        older = [
-            KeptGeneration(open_stored_capsule(self._keystore, one, grant), one.seed)
-            for one in newest_first
-            if one.capsule is not None
-        ]
-        made = self._keys.mailbox_next(self._order(box, gen, login_name, keys), older, grant)
-        return self._row(box, gen, cause, made, now_ms, secret=secret)
+        older, damaged = self._open_kept(newest_first, grant)
+        order = replace(self._order(box, gen, login_name, keys), needed=tuple(sorted(needed))[-MAX_GENERATIONS:])
+        made = self._keys.mailbox_next(order, older, grant)
+        return replace(self._row(box, gen, cause, made, now_ms, secret=secret), damaged=damaged)
+
+    def _open_kept(
+        self, newest_first: Sequence[Generation], grant: Grant
+    ) -> tuple[list[KeptGeneration], tuple[int, ...]]:
+        older: list[KeptGeneration] = []
+        damaged: list[int] = []
+        for one in newest_first:
+            if one.capsule is None:
+                continue
+            try:
+                older.append(KeptGeneration(open_stored_capsule(self._keystore, one, grant), one.seed))
+            except CapsuleGoneError:
+                damaged.append(one.gen)
+        return older, tuple(damaged)
 
     def make_reply(self, box: str, form: str, keys: Stretched, grant: Grant, now_ms: int) -> MadeGeneration:
         """Make the one generation of a reply box from a PDF password that was stretched with kdf 2."""

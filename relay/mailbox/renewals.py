@@ -21,7 +21,7 @@ from relay.store.repositories import mailbox_boxes as rows
 from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_generations import generations_of
-from relay.store.repositories.mailbox_messages import senders_of_box
+from relay.store.repositories.mailbox_messages import generations_with_mail, senders_of_box
 
 EXPIRE = "expire"
 _EVENTS = {RESEND: BoxEvent.RESEND, RESET: BoxEvent.RESET, EXPIRE: BoxEvent.EXPIRE}
@@ -115,7 +115,8 @@ class Renewals:
             now = tx.now_ms()
             box = rows.get_box(tx, self._tenant, push.box)
             kept = generations_of(tx, self._tenant, push.box)
-            senders = senders_of_box(tx, self._tenant, push.box)
+            senders = senders_of_box(tx, self._tenant, push.box, is_kept=False)
+            needed = generations_with_mail(tx, self._tenant, push.box)
         event = _EVENTS[push.ref]
         if box.state == BoxState.CLOSED or (event is BoxEvent.RESEND and box.state == BoxState.ACTIVE):
             return None
@@ -123,8 +124,9 @@ class Renewals:
             box.id,
             box.login_name or "",
             kept,
+            needed=needed,
             cause=push.ref,
-            with_code=is_code_needed(told, senders),
+            with_code=is_code_needed(told, senders, kept),
             grant=grant,
             now_ms=now,
         )
@@ -139,8 +141,9 @@ class Renewals:
         if (now.state, now.gen) != (renewal.before.state, renewal.before.gen):
             raise ConflictError("the mailbox was changed meanwhile")
         after = renewal.after
-        senders = senders_of_box(tx, self._tenant, now.id)
-        if is_code_needed(after.first_sender, senders) and not after.code_needed:
+        senders = senders_of_box(tx, self._tenant, now.id, is_kept=False)
+        kept = generations_of(tx, self._tenant, now.id)
+        if is_code_needed(after.first_sender, senders, kept) and not after.code_needed:
             raise ConflictError("mail of another sender came meanwhile")
         record_generation(tx, renewal.after, renewal.made, self._actor)
         self._notices.park(tx, renewal.after, renewal.made)

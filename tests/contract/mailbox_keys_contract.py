@@ -270,12 +270,13 @@ class MailboxKeysContract:
         boxes = [make_id(), make_id()]
         made = [keys.worker.mailbox_new(order_of(portal, box, 1, kek), WORKER) for box in boxes]
         kept = [KeptGeneration(made[0].capsule, made[1].seed_blob)]
-        with pytest.raises(KeyStoreError):
-            keys.worker.mailbox_next(order_of(portal, boxes[0], 2, kek), kept, WORKER)
         with pytest.raises(MailboxDataError, match="binding"):
             keys.worker.mailbox_next(order_of(portal, boxes[1], 2, kek), kept, WORKER)
-        with pytest.raises(MailboxDataError, match="format"):
-            keys.worker.mailbox_next(order_of(portal, boxes[0], 2, kek), [replace(kept[0], seed_blob=b"x")], WORKER)
+        # A seed that is no seed of this box shuts its mail and stops no reset.
+        for one in (kept[0], replace(kept[0], seed_blob=b"x")):
+            lost = keys.worker.mailbox_next(order_of(portal, boxes[0], 2, kek), [one], WORKER)
+            assert lost.missing == (1,)
+            assert open_made(lost, kek, portal).body.older == ()
 
     def test_more_kept_generations_than_fit_in_a_frame(self, keys: Keys, ready: str) -> None:
         box, kek = make_id(), os.urandom(32)
@@ -286,11 +287,26 @@ class MailboxKeysContract:
         capsule = make_capsule(fields, os.urandom(32), kek, body, trust(keys, ready).newest.escrow_key)
         assert len(capsule) > 40_000
         unopened = make_capsule(fields, os.urandom(32), kek, body, None)
-        made = keys.worker.mailbox_next(order_of(ready, box, 500, kek), [KeptGeneration(capsule)] * 20, WORKER)
+        order = replace(order_of(ready, box, 500, kek), needed=(3, 7, 498))
+        made = keys.worker.mailbox_next(order, [KeptGeneration(capsule)] * 20, WORKER)
         assert made.missing == ()
+        # Too many: those that kept mail needs, and the newest, so that as many again have room (sealed-mailbox 17).
+        older = open_made(made, kek, ready).body.older
+        assert [one.gen for one in older] == [3, 7, *range(252, 500)]
+        assert {one.gen: one.seed for one in many}.items() > {one.gen: one.seed for one in older[:-1]}.items()
         lost = [*[KeptGeneration(unopened)] * 20, KeptGeneration(capsule)]
-        made = keys.worker.mailbox_next(order_of(ready, box, 500, kek), lost, WORKER)
-        assert made.missing == tuple(range(1, 500))
+        made = keys.worker.mailbox_next(order, lost, WORKER)
+        assert made.missing == (3, 7, 498)
+
+    def test_numbers_go_on_behind_the_seeds_that_a_capsule_holds(self, keys: Keys, ready: str) -> None:
+        box, kek = make_id(), os.urandom(32)
+        opened = open_made(keys.worker.mailbox_new(order_of(ready, box, 1, kek), WORKER), kek, ready)
+        fields = CapsuleFields("mailbox", "browser", ready, box, 700, TIME, 1, b"v" * 32)
+        body = replace(opened.body, older=tuple(OlderSeed(gen, 1, os.urandom(32)) for gen in range(201, 700)))
+        capsule = make_capsule(fields, os.urandom(32), kek, body, trust(keys, ready).newest.escrow_key)
+        made = keys.worker.mailbox_next(order_of(ready, box, 701, kek), [KeptGeneration(capsule)], WORKER)
+        assert made.missing == ()
+        assert [one.gen for one in open_made(made, kek, ready).body.older] == list(range(451, 701))
 
     def test_check_escrow_for_a_login_name(self, keys: Keys, ready: str) -> None:
         """A browser's capsule for another name could never be signed in to."""

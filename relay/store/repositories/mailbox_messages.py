@@ -138,6 +138,27 @@ def senders_of_box(tx: Tx, tenant: str, box_id: str, *, is_kept: bool = True) ->
     return frozenset(row[0] for row in rows)
 
 
+def generations_with_mail(tx: Tx, tenant: str, box_id: str) -> frozenset[int]:
+    """Return the generations that kept messages of a box are sealed to."""
+    sql = "SELECT DISTINCT gen FROM mailbox_message WHERE box = ? AND tenant = ? AND deleted_at IS NULL"
+    return frozenset(int(row[0]) for row in tx.fetch_all(sql, [box_id, tenant]))
+
+
+def last_sender(tx: Tx, tenant: str, box_id: str) -> str | None:
+    """Return the inside sender who wrote to a box last, kept or not."""
+    row = tx.fetch_one(
+        "SELECT sender FROM mailbox_message WHERE box = ? AND tenant = ? AND kind = 'mail' ORDER BY no DESC LIMIT 1",
+        [box_id, tenant],
+    )
+    return None if row is None else str(row[0])
+
+
+def account_words(tx: Tx, tenant: str, box_id: str) -> list[BoxMessage]:
+    """Return the words on generations that a box still holds."""
+    sql = _SELECT + "WHERE box = ? AND tenant = ? AND kind = 'account' AND deleted_at IS NULL ORDER BY no"
+    return [_from_row(row) for row in tx.fetch_all(sql, [box_id, tenant])]
+
+
 def mark_message_pushed(tx: Tx, tenant: str, box_id: str, message_id: str) -> bool:
     """Note that the portal shows a message; False when that was noted before."""
     return _mark(tx, "pushed_at", tenant, box_id, message_id)

@@ -15,6 +15,7 @@ from relay.core.wire.sealed import MailboxDataError
 from relay.core.wire.sealed.stretch import login_id
 from relay.mailbox.renewals import request_renewal
 from relay.spool.operations import drop, hold, release, retry
+from relay.store.repositories import mailbox_pushes as pushes
 from tests.contract.link.world import ACTOR, ANNA, MARIA, OTTO, PORTAL, TENANT, Linked, field_of, password_in
 from tests.contract.mailbox.world import code_in
 
@@ -268,6 +269,25 @@ def test_a_reset_waits_for_what_the_reader_has_just_sent(linked: Linked) -> None
     assert [one.manifest.re for one in new.read_all("receipt")] == [item.id]
     with pytest.raises(AssertionError):
         linked.sign_in("sommerregen72")
+
+
+def test_an_older_generation_that_waits_to_be_pushed_again_is_not_put_over_a_newer_one(linked: Linked) -> None:
+    """As a comparison queues it that looked before the new one's push had come: the old password would open again."""
+    linked.send()
+    (told,) = linked.inside.mails(MARIA)
+    box = linked.inside.box().id
+    with linked.inside.db.transaction() as tx:
+        request_renewal(tx, TENANT, box, "resend", ACTOR, told=MARIA)
+    linked.go()
+    with linked.inside.db.transaction() as tx:
+        pushes.add_push(tx, TENANT, pushes.BOX, box=box, ref="1")
+    linked.go()
+    linked.send(subject="later")
+    with pytest.raises(AssertionError):
+        linked.sign_in(password_in(told))
+    reader = linked.sign_in(password_in(linked.inside.mails(MARIA)[0]))
+    reader.choose_password("sommerregen72")
+    assert len(reader.read_all()) == 2
 
 
 def test_read_deleted_damaged_and_closed_are_noted_once(linked: Linked) -> None:

@@ -6,6 +6,8 @@ locked out, every mail opens with the newest password.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -28,8 +30,9 @@ from relay.core.wire.sealed import MailboxDataError
 from relay.mailbox.renewals import RenewalRefusedError, request_renewal
 from relay.mailbox.states import BoxStateError
 from relay.store.base import Database
-from tests.contract.link.world import ACTOR, MARIA, PORTAL, TENANT, Linked, Reader, make_linked, password_in
+from tests.contract.link.world import ACTOR, ANNA, MARIA, PORTAL, TENANT, Linked, Reader, make_linked, password_in
 from tests.contract.mailbox.browser import Browser
+from tests.contract.mailbox.world import code_in
 from tests.contract.store.databases import SteppedClock, new_sqlite_url
 
 FAULTS = st.none() | st.tuples(st.integers(1, 9), st.sampled_from(["before", "after"]))
@@ -44,6 +47,8 @@ class LinkMachine(RuleBasedStateMachine):
         self.db = Database.open(new_sqlite_url(folder), self.clock, "test/main")  # type: ignore[arg-type]
         self.linked: Linked = make_linked(self.db, self.clock, folder)
         self.passwords: list[str] = []
+        self.codes: list[str] = []
+        """Those that the reader got by e-mail."""
         """Everything that opened the mailbox once, the newest last."""
         self.answers: dict[str, str] = {}
         """Text by item id, of what the portal took."""
@@ -171,6 +176,9 @@ class LinkMachine(RuleBasedStateMachine):
                 self.passwords.append(password_in(mail))
             except StopIteration:
                 continue
+        for mail in self.linked.inside.mails(ANNA):
+            with contextlib.suppress(StopIteration):
+                self.codes.append(code_in(mail))
         if self.linked.site.first.link("GET", "mark").get_json()["waiting"]:
             return None
         box = self.linked.inside.box()
@@ -181,12 +189,12 @@ class LinkMachine(RuleBasedStateMachine):
         if capsule is None or row is None or row.state not in ("first", "active"):
             return None
         self.shown_state = row.state
-        for password in reversed(self.passwords):
+        for password, code in itertools.product(reversed(self.passwords), ("", *reversed(self.codes))):
             try:
-                Browser.sign_in(PORTAL, box.login_name or "", capsule, self.linked.inside.cards, password)
+                Browser.sign_in(PORTAL, box.login_name or "", capsule, self.linked.inside.cards, password, code)
             except MailboxDataError:
                 continue
-            return self.linked.sign_in(password)
+            return self.linked.sign_in(password, code)
         # The portal has it, its answer was lost: the sender is told when it is asked again.
         assert self.linked.waiting(), "nobody knows a password for this mailbox"
         return None

@@ -19,6 +19,7 @@ from relay.core.lifecycle import State
 from relay.core.ports import Actor, Grant
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import (
+    OWN,
     Item,
     Part,
     PartSealer,
@@ -27,6 +28,7 @@ from relay.core.wire.sealed import (
     make_id,
     new_message_key,
     read_card,
+    read_secret,
     seal_self,
     seal_up,
     stretch,
@@ -42,7 +44,9 @@ from relay.link.pulls import Puller
 from relay.link.pushes import Pusher
 from relay.link.reconcile import Reconciler
 from relay.link.steps import Steps
+from relay.mailbox.account_words import AccountWords
 from relay.mailbox.incoming import Incoming, IncomingPolicy
+from relay.mailbox.incoming_desk import Desk, receipt_ms
 from relay.mailbox.incoming_join import IncomingJoins
 from relay.mailbox.incoming_reply import Replies, Scanner
 from relay.mailbox.joins import Joins
@@ -145,7 +149,8 @@ class Reader:
     def choose_password(self, password: str) -> Any:
         """Choose a password, as the page does; return the portal's answer and sign in with it."""
         capsule, sig = self.browser.choose_password(password, self.linked.clock.now_ms())
-        auth = stretch(PORTAL, self.browser.who, 1, self.browser.password.lower().replace("-", "").encode()).auth
+        typed = read_secret(OWN, self.browser.password, self.browser.code)
+        auth = stretch(PORTAL, self.browser.who, 1, typed).auth
         body = {"capsule": encode_b64(capsule), "sig": encode_b64(sig), "auth": encode_b64(auth)}
         answer = self.client.call("POST", "/api/rekey", body)
         assert answer.status_code == 200, answer.get_json()
@@ -286,6 +291,7 @@ class Linked:
             policy=lambda: IncomingPolicy(max_octets, server_mode=self.server_mode),
             tidings=inside.notices,
             joins=self._make_joins(actor, sealer),
+            receipt_ms=lambda: receipt_ms(self.reconciler.marks.sent_days),
         )
         self.reconciler = Reconciler(inside.db, TENANT, actor, self.incoming)
         self.gate = Gate(lambda _error: None, self.reconciler.marks.note_trouble, first_pause=0.0)
@@ -321,6 +327,7 @@ class Linked:
             look_after_late=self.pusher.look_after_late,
             compare=self.reconciler.compare,
             is_mark_due=lambda: self.reconciler.is_due,
+            renew_words=AccountWords(Desk(inside.db, TENANT, PORTAL, actor), sealer).renew,
         )
         self.pusher.begin()
 
@@ -371,8 +378,7 @@ class Linked:
     def sign_in(self, password: str, code: str = "", address: str = ANNA) -> Reader:
         box = self.inside.box(address)
         who = box.login_name or ""
-        typed = password.lower().replace("-", "") + (f".{code.lower().replace('-', '')}" if code else "")
-        keys = stretch(PORTAL, who, 1, (typed if len(typed) in (12, 25) else password).encode())
+        keys = stretch(PORTAL, who, 1, read_secret(OWN, password, code))
         client = self.site.first.browser()
         body = {"login_id": login_id(PORTAL, who), "kdf": 1, "auth": encode_b64(keys.auth)}
         answer = client.call("POST", "/api/login", body)

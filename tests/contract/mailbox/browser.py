@@ -62,6 +62,7 @@ class Browser:
     opened: OpenedCapsule
     cards: TrustedCards
     password: str = field(repr=False)
+    code: str = field(default="", repr=False)
 
     @classmethod
     def sign_in(
@@ -79,7 +80,7 @@ class Browser:
         keys = stretch(portal, who, kdf, read_secret(read.form or OWN, password, code))
         opened = open_capsule(read, keys.kek, portal=portal)
         trusted = check_cards(cards, portal=portal, root=opened.body.root, least=opened.body.card)
-        return cls(portal, who, opened, trusted, password)
+        return cls(portal, who, opened, trusted, password, code)
 
     def choose_password(self, password: str, now_ms: int) -> tuple[bytes, bytes]:
         """Return the next capsule and its signature by the generation before."""

@@ -13,7 +13,7 @@ import pytest
 
 from relay.cli import mailbox
 from relay.cli.main import main
-from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, password_in
+from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, code_in, password_in
 
 Run = Callable[..., tuple[int, str]]
 
@@ -68,8 +68,9 @@ def test_reset_goes_to_the_only_sender_or_to_the_one_named(world: World, run: Ru
     code, shown = run("reset", ANNA)
     assert code == 65
     world.mails(MARIA)
+    world.mails(ANNA)
     world.link()
-    assert world.sign_in(password_in(world.mails(MARIA)[0]))
+    assert world.sign_in(password_in(world.mails(MARIA)[0]), code_in(world.mails(ANNA)[0]))
 
 
 def test_reset_with_several_senders_asks_which(world: World, run: Run, secret: str) -> None:

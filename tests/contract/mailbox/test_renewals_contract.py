@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from relay.core.clock import DAY, HOUR, MINUTE
@@ -65,10 +67,12 @@ def test_reset_gives_the_sender_a_password_that_opens_all_kept_mail(world: World
     (told,), (recipient,) = world.mails(MARIA), world.mails(ANNA)
     with pytest.raises(MailboxDataError):
         world.sign_in(OWN)
-    browser = world.sign_in(password_in(told))
+    # A used mailbox holds what its reader wrote: a code, though nobody but this sender ever wrote to it.
+    with pytest.raises(MailboxDataError):
+        world.sign_in(password_in(told))
+    browser = world.sign_in(password_in(told), code_in(recipient))
     assert texts(world, browser) == ["first", "second"]
     assert "new first password" in recipient["Subject"]
-    assert "http" not in recipient.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert (world.box().state, world.box().gen) == ("first", 3)
     again = world.choose_password(browser, "another long password")
     assert texts(world, again) == ["first", "second"]
@@ -89,11 +93,63 @@ def test_mailbox_with_mail_of_a_colleague_needs_a_code_that_only_the_recipient_g
     assert texts(world, browser) == ["first", "of otto"]
 
 
+@pytest.mark.parametrize("is_opened", [False, True])
+def test_colleague_whose_mail_has_expired_still_brings_the_code(world: World, is_opened: bool) -> None:
+    """The portal keeps what the reader answered to Otto, for longer than Otto's mail: Maria shall not read it."""
+    if is_opened:
+        open_mailbox(world)
+    else:
+        deliver(world, body="first\n")
+        world.mails(MARIA)
+    deliver(world, sender=OTTO, body="of otto\n")
+    with world.db.transaction() as tx:
+        (of_otto,) = [one for one in messages_of_box(tx, TENANT, world.box().id, is_kept=True) if one.sender == OTTO]
+        assert recall_message(tx, TENANT, world.box().id, of_otto.id, LINK, why="expiry")
+    world.link()
+    world.mails(ANNA)
+    renew(world, RESET)
+    (told,), (recipient,) = world.mails(MARIA), world.mails(ANNA)
+    with pytest.raises(MailboxDataError):
+        world.sign_in(password_in(told))
+    assert texts(world, world.sign_in(password_in(told), code_in(recipient))) == ["first"]
+
+
+@pytest.mark.parametrize("column", ["capsule", "key"])
+@pytest.mark.parametrize("gen", [1, 2])
+def test_reset_goes_on_without_one_damaged_capsule_and_says_so(world: World, gen: int, column: str) -> None:
+    open_mailbox(world)
+    deliver(world, body="second\n")
+    world.mails(ANNA)
+    with world.db.transaction() as tx:
+        tx.run(
+            f"UPDATE mailbox_generation SET {column} = ? WHERE box = ? AND gen = ?",
+            [os.urandom(300), world.box().id, gen],
+        )
+    renew(world, RESET)
+    (told,), (recipient,) = world.mails(MARIA), world.mails(ANNA)
+    browser = world.sign_in(password_in(told), code_in(recipient))
+    is_lost = gen == 2  # the first one's seed stands in the body of the second, the second's nowhere else
+    words = " ".join(told.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
+    assert ("cannot be opened any more" in words) is is_lost
+    listed = world.inbox(browser)
+    assert browser.read(listed[0]).part("text") == b"first\n"
+    if is_lost:
+        with pytest.raises(MailboxDataError):
+            browser.read(listed[1])
+    else:
+        assert browser.read(listed[1]).part("text") == b"second\n"
+    with world.db.reading() as tx:
+        (alert,) = tx.fetch_all("SELECT detail FROM event WHERE kind = 'alert.raised'")
+    assert f"password {gen} are damaged" in alert[0]
+    assert ("stays shut" in alert[0]) is is_lost
+
+
 def test_mail_of_a_colleague_in_the_moment_of_a_reset_brings_the_code(world: World) -> None:
     """The code rule holds for what lies in the mailbox when the password is stored, not when it is made."""
-    open_mailbox(world)
+    deliver(world)
+    world.mails(MARIA)
     with world.db.transaction() as tx:
-        request_renewal(tx, TENANT, world.box().id, RESET, OPERATOR, told=MARIA)
+        request_renewal(tx, TENANT, world.box().id, RESEND, OPERATOR, told=MARIA)
         (push,) = [one for one in waiting_pushes(tx, TENANT) if one.kind == RENEW]
     renewal = world.renewals.prepare(push, Grant("mailbox", push.box, str(LINK)))
     assert renewal is not None
@@ -202,9 +258,9 @@ def test_without_escrow_a_reset_after_the_first_login_loses_old_mail_and_says_so
     world.new_card(escrow=False)
     open_mailbox(world)
     renew(world, RESET)
-    (told,) = world.mails(MARIA)
+    (told,), (recipient,) = world.mails(MARIA), world.mails(ANNA)
     assert "cannot be opened any more" in " ".join(told.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]
-    browser = world.sign_in(password_in(told))
+    browser = world.sign_in(password_in(told), code_in(recipient))
     (listed,) = world.inbox(browser)
     with pytest.raises(MailboxDataError):
         browser.read(listed)

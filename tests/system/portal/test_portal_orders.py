@@ -279,6 +279,9 @@ def test_without_escrow_a_reset_loses_old_mail_and_says_so(site: Site) -> None:
     told = to(site.gateway.outbox(), ANNA, f"mailbox of {partner}")[-1]
     assert "Earlier messages in this mailbox cannot be opened any more." in flat(told)
     assert vito.try_password(OWN) == 401
-    vito.begin(second, "the third walk to the river")
+    renewed = to(site.gateway.outbox(), partner, "first password")[-1]
+    code = re.search(r"#c=([0-9A-Z-]+)", text_of(renewed))
+    assert code is not None
+    vito.begin(second, "the third walk to the river", code[1])
     with pytest.raises(MailboxDataError):
         vito.subjects()

@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from relay.core.ports import SealedBlob
 from relay.core.wire.sealed import OWN, read_crockford, read_secret
 from relay.mailbox.generations import is_code_needed
 from relay.mailbox.passwords import CROCKFORD, FirstSecret, generate_first_password
+from relay.store.repositories.mailbox_generations import Generation
 
 
 def test_shape_and_alphabet() -> None:
@@ -39,13 +41,21 @@ def test_code_is_made_only_where_one_is_needed_and_changes_the_keys(monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("told", "senders", "needed"),
+    ("told", "senders", "makers", "needed"),
     [
-        ("maria@bank.example", set(), False),
-        ("maria@bank.example", {"maria@bank.example"}, False),
-        ("maria@bank.example", {"maria@bank.example", "otto@bank.example"}, True),
-        ("maria@bank.example", {"otto@bank.example"}, True),
+        ("maria@bank.example", set(), [], False),
+        ("maria@bank.example", {"maria@bank.example"}, ["relay"], False),
+        ("maria@bank.example", {"maria@bank.example"}, ["relay", "relay"], False),
+        ("maria@bank.example", {"maria@bank.example"}, ["relay", "browser"], True),
+        ("maria@bank.example", {"maria@bank.example"}, ["relay", "browser", "relay"], True),
+        ("maria@bank.example", {"maria@bank.example", "otto@bank.example"}, ["relay"], True),
+        ("maria@bank.example", {"otto@bank.example"}, ["relay"], True),
     ],
 )
-def test_code_rule(told: str, senders: set[str], needed: bool) -> None:
-    assert is_code_needed(told, senders) is needed
+def test_code_rule(told: str, senders: set[str], makers: list[str], needed: bool) -> None:
+    assert is_code_needed(told, senders, [make_generation(maker) for maker in makers]) is needed
+
+
+def make_generation(maker: str) -> Generation:
+    key = SealedBlob("key", "software", 1, b"")
+    return Generation("box", 1, "default", maker, "first", None, key, "", "", "", None, None, 0, 0)

@@ -25,6 +25,8 @@ from relay.core.wire.sealed.stretch import KDF_OF_KIND
 
 MAX_CAPSULE = 128 * 1024
 MAX_GENERATIONS = 500
+"""Seeds that a capsule holds: its own and those of its body. Numbers go on behind it (sealed-mailbox 17)."""
+MAX_NUMBER = 2**31 - 1
 MAX_PASSKEYS = 20
 KINDS = ("mailbox", "reply")
 MAKERS = ("relay", "browser")
@@ -178,7 +180,7 @@ def read_capsule(untrusted_octets: bytes, *, kind: str | None = None) -> Capsule
     if kdf != KDF_OF_KIND[found]:
         raise MailboxDataError("kdf", "capsule: not the key derivation of its kind")
     gen = fields.number("gen")
-    if not 1 <= gen <= MAX_GENERATIONS:
+    if not 1 <= gen <= MAX_NUMBER:
         raise MailboxDataError("generation", "capsule: a generation out of range")
     passkeys = tuple(
         Passkey(entry.text("id"), entry.octets("sealed"))

@@ -6,7 +6,9 @@ import { deriveSeedKeys, SEED_LENGTH } from "./seed.js";
 import { KDF_OF_KIND } from "./stretch.js";
 
 export const MAX_CAPSULE = 128 * 1024;
+/** Seeds that a capsule holds beside its own; numbers go on behind it (section 17). */
 const MAX_GENERATIONS = 500;
+const MAX_NUMBER = 2 ** 31 - 1;
 const MAX_PASSKEYS = 20;
 const FORMS = ["b32", "digits", "words"];
 const ESCROW_LENGTH = 65 + SEED_LENGTH + 16;
@@ -43,7 +45,7 @@ function readFields(fields, kind, whole) {
   const kdf = fields.number("kdf");
   if (kdf !== KDF_OF_KIND[kind]) throw new SealedDataError("kdf");
   const gen = fields.number("gen");
-  if (gen < 1 || gen > MAX_GENERATIONS) throw new SealedDataError("generation");
+  if (gen < 1 || gen > MAX_NUMBER) throw new SealedDataError("generation");
   fields.id("id");
   fields.time("time");
   const capsule = {
@@ -126,6 +128,8 @@ export function dropSeeds(opened) {
  * @returns {Promise<{octets: Uint8Array, seed: Uint8Array, keys: import("./seed.js").SeedKeys}>}
  */
 export async function makeCapsule({ kind, portal, box, gen, name, stretched, card, older, passkeys = [], time = formatTime() }) {
+  // Nobody could open it again: the inside makes room by a reset.
+  if (older.length > MAX_GENERATIONS || gen > MAX_NUMBER) throw new SealedDataError("generation");
   const kdf = KDF_OF_KIND[kind];
   const seed = randomBytes(SEED_LENGTH);
   const keys = await deriveSeedKeys(seed, portal, box, gen);
