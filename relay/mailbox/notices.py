@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pdfmail.spelling import spell_password
 from relay.actions.mailer import Mailer
@@ -217,6 +217,8 @@ class Notices:
             "first": "yes" if box.state == BoxState.FIRST else "",
             "code": "",
             "portal_url": url,
+            # Fills in the user name. In the fragment, which no browser sends and no server can log.
+            "button_url": f"{url}#u={quote(box.login_name or '')}",
             "portal_host": urlsplit(url).netloc,
         }
         text = self._mailer.texts.render_all(_NOTICE_MAIL, partner.languages, values, partner.brand)

@@ -29,8 +29,11 @@ function play(text) {
 
 class Ticket {
   from = { name: "Maria Keller", addr: "maria@bank.example" };
-  to = [{ name: "Anna Berger", addr: "anna@partner.example" }];
-  cc = location.search.includes("everyone") ? [{ name: "Jens Otto", addr: "otto@bank.example" }] : [];
+  to = [{ name: "Anna Berger", addr: "anna@partner.example", inside: false }];
+  cc = location.search.includes("everyone")
+    ? [{ name: "Jens Otto", addr: "otto@bank.example", inside: true }, { name: "Bernd Lind", addr: "b.lind@nord.example", inside: false }]
+    : [];
+  copy = !location.search.includes("no-copy");
   subject = "Loan contract for signature";
   org = "Example Bank";
   time = "2026-11-20T09:42:00Z";

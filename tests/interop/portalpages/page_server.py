@@ -11,12 +11,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from flask import Flask, Response, send_from_directory
 from werkzeug.serving import make_server
 
 from portal.pages import JoinState, PagePolicy, ReplyLink, make_pages, read_brand, read_bundle, read_texts
 from portal.security.headers import install_headers
+from portal.simple.reading import Inbox, Row
+from portal.simple.views import show_time
+from relay.core.wire.sealed import MailHead, Part, Person
 
 ROOT = Path(__file__).parents[3]
 PORTAL_ID = "ENJHhdjed6rBfPOxg9HE-w"
@@ -28,6 +33,57 @@ BRAND = {
     "contact": "access@bank.example",
     "languages": ["en", "de"],
 }
+
+
+MAIL = MailHead(
+    thread="AAAAAAAAAAAAAAAAAAAAAA",
+    sender=Person("Maria Keller", "maria.keller@bank.example"),
+    to=(Person("Anna Berger", "anna@partner.example"), Person("", "a.very.long.name.indeed@department.nord.example")),
+    cc=(Person("Jens Otto", "otto@bank.example"),),
+    subject="Loan contract for signature",
+    snippet="Dear Ms Berger, please find attached the contract and the annex.",
+    expires="2027-02-18T00:00:00Z",
+    receipt=False,
+    key=bytes(32),
+    parts=(Part(1, "file", "Contract with a rather long name that has to wrap.pdf", "application/pdf", 412_000),),
+)
+ROWS = (
+    Row("AAAAAAAAAAAAAAAAAAAAAA", 3, False, 1_795_000_000_000, MAIL),
+    Row("BBBBBBBBBBBBBBBBBBBBBB", 2, True, 0, None, "auth"),
+    Row("CCCCCCCCCCCCCCCCCCCCCC", 1, True, 0, None, "card", is_withdrawn=True),
+)
+SIMPLE: dict[str, Any] = {
+    "token": "sample",
+    "visit": SimpleNamespace(since=1_795_000_000_000),
+    "when": show_time,
+    "now": 0,
+}
+
+
+def simple_values(name: str) -> dict[str, Any]:
+    """Return what a page of server mode is given."""
+    values: dict[str, dict[str, Any]] = {
+        "entry": {"problem": "consent", "seconds": 0, "name": "anna@partner.example", "code": "K7QM-2XWP-9FTD"},
+        "password": {"problem": "short"},
+        "inbox": {
+            "inbox": Inbox(ROWS, None, "not-yet", False),
+            "is_first": True,
+            "older": "/simple/inbox",
+            "sent": True,
+        },
+        "message": {
+            "message": ROWS[0],
+            "mail": MAIL,
+            "is_html": False,
+            "plain": "Dear Ms Berger,\n\nplease find attached the contract and the annex.\n\nMaria Keller",
+            "files": MAIL.parts,
+            "problem": "empty",
+            "typed": "",
+            "limit": 50,
+        },
+        "damaged": {"message": ROWS[2]},
+    }
+    return values[name]
 
 
 class SampleLinks:
@@ -66,6 +122,10 @@ def make_app(scripts: Path, brand: dict[str, object] | None = None) -> Flask:
     @app.get("/static/<name>")
     def show_static(name: str) -> Response:
         return send_from_directory(scripts, name)
+
+    @app.get("/simple/<name>")
+    def show_simple(name: str) -> Response:
+        return pages.writer.write(f"simple/{name}.html", **SIMPLE, **simple_values(name))
 
     @app.get("/broken/<int:status>")
     def show_broken(status: int) -> Response:

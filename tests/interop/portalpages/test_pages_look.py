@@ -1,16 +1,18 @@
-"""Every state of sign-in, reply and registration at each width and in both schemes: axe, reflow, spacing, long words.
+"""Every state of sign-in, reply, registration and server mode at each width and in both schemes.
 
-Chromium judges; WCAG 2.2 AA with axe-core, 1.4.10 (320 pixels), 1.4.12 (text spacing).
+Chromium judges: WCAG 2.2 AA with axe-core, 1.4.4 (text and page at 200 %), 1.4.10 (320 pixels), 1.4.12 (text spacing),
+long words. Pages of server mode are drawn with sample values; tests/system/test_server_mode.py walks through the real.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.interop.browser.driver import Page
+from tests.interop.browser.driver import WCAG_22_AA, Page
 
 FRAGMENT = "#" + "A" * 22 + "." + "B" * 22
 PDF_PASSWORD = "dghz-4eb6-7gnc-xxd6"
@@ -32,6 +34,9 @@ LONG_WORDS = """() => {
   }
 }"""
 OVERFLOW = "() => document.documentElement.scrollWidth - innerWidth"
+LARGE_TEXT = "() => { document.documentElement.style.fontSize = '200%'; }"
+PICTURES = os.environ.get("LETTERLOCK_PICTURES", "")
+"""A folder to keep the pictures in, for people to look at."""
 
 
 def open_sign_in(page: Page, address: str, query: str = "?lang=en") -> None:
@@ -116,6 +121,22 @@ def show_join(page: Page, address: str, folder: Path) -> None:
     page.wait_for_selector(LIVE)
 
 
+def show_chosen(page: Page, address: str, folder: Path) -> None:
+    show_join(page, address, folder)
+    page.click("#want-pdf")
+    page.fill("#new-password", "four green boats in may")
+    page.fill("#repeat-password", "four green boats in may")
+    page.click("#join-form button.whole")
+    page.wait_for_selector("#done")
+
+
+def show_unlock(page: Page, address: str, folder: Path) -> None:
+    del folder
+    page.goto(f"{address}/r/few?lang=de")
+    page.wait_for_text("Versuche", "#problem")
+    page.click("#reader-help summary")
+
+
 def show_plain(path: str) -> Callable[[Page, str, Path], None]:
     def show(page: Page, address: str, folder: Path) -> None:
         del folder
@@ -133,6 +154,18 @@ STATES: dict[str, Callable[[Page, str, Path], None]] = {
     "reply-writing": show_writing,
     "reply-sent": show_sent,
     "join": show_join,
+    "join-chosen": show_chosen,
+    "join-done": show_plain("/join/done?lang=de"),
+    "join-expired": show_plain("/join/expired?lang=de"),
+    "reply-unlock": show_unlock,
+    "reply-closed": show_plain("/r/closed?lang=de"),
+    "link-unknown": show_plain("/r/nobody?lang=de"),
+    "imprint": show_plain("/imprint?lang=de"),
+    "simple-entry": show_plain("/simple/entry?lang=de"),
+    "simple-password": show_plain("/simple/password?lang=de"),
+    "simple-inbox": show_plain("/simple/inbox?lang=de"),
+    "simple-message": show_plain("/simple/message?lang=de"),
+    "simple-damaged": show_plain("/simple/damaged?lang=de"),
     "reply-locked": show_plain("/r/locked?lang=de"),
     "error": show_plain("/broken/429?lang=de"),
     "help": show_plain("/help?lang=de"),
@@ -147,16 +180,26 @@ def test_a_state_can_be_read_at_each_width_in_both_schemes(
 ) -> None:
     page.set_viewport(320, 640)
     STATES[state](page, pages_address, tmp_path)
-    for scheme in ("light", "dark"):
+    # The dark scheme changes colours alone.
+    for scheme, rules in (("light", WCAG_22_AA), ("dark", ("cat.color",))):
         page.set_media(prefers_color_scheme=scheme)
         for width, height in ((320, 640), (390, 844), (1280, 860)):
             page.set_viewport(width, height)
-            assert page.find_violations() == [], (state, width, scheme)
+            assert page.find_violations(rules, disable=("color-contrast-enhanced",)) == [], (state, width, scheme)
             assert page.evaluate(OVERFLOW) <= 0, (state, width)
+            if PICTURES:
+                page.screenshot(Path(PICTURES, f"{state}-{scheme}-{width}.png"))
+    # A window of 1280 by 860 at 200 %: the same pixels, half as many of CSS.
+    page.set_viewport(640, 430)
+    assert page.evaluate(OVERFLOW) <= 0, "at 200 %"
     page.set_viewport(320, 640)
     page.evaluate(SPACING)
     assert page.evaluate(OVERFLOW) <= 0, "with wide spacing"
     page.evaluate(LONG_WORDS)
     assert page.evaluate(OVERFLOW) <= 0, "with long words"
+    page.evaluate(LARGE_TEXT)
+    for width in (640, 1280):
+        page.set_viewport(width, 860)
+        assert page.evaluate(OVERFLOW) <= 0, "with text of twice the size"
     refused = [line for line in page.problems() if "Failed to load resource" not in line]
     assert refused == []

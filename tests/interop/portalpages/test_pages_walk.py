@@ -78,12 +78,22 @@ def test_what_is_missing_is_said_beside_the_field(page: Page, pages_address: str
     assert page.attribute("#login-name", "aria-invalid") is None
 
 
-def test_a_code_in_the_address_fills_its_field_and_leaves_the_address(page: Page, pages_address: str) -> None:
-    open_sign_in(page, pages_address, f"?lang=en#c={FIRST_PASSWORD}")
+def test_code_and_name_in_the_address_fill_their_fields_and_leave_the_address(page: Page, pages_address: str) -> None:
+    fragment = f"#c={FIRST_PASSWORD}&u=anna%2Bpdf%40partner.example"
+    open_sign_in(page, pages_address, f"?lang=en{fragment}")
     assert page.value("#code") == FIRST_PASSWORD
     assert page.is_visible("#code")
+    assert page.value("#login-name") == "anna+pdf@partner.example"
     assert "#" not in page.url
-    assert page.attribute("[data-language]", "href") == f"?lang=de#c={FIRST_PASSWORD}"
+    assert page.attribute("[data-language]", "href") == f"?lang=de{fragment}"
+    # What a server sees of an address ends at #.
+    assert "anna" not in str([one["url"].partition("#")[0] + one["body"] for one in page.requests()])
+    # A language that was chosen stays, whatever the browser asks for.
+    page.click("[data-language]")
+    page.wait_for_url("lang=de")
+    open_sign_in(page, pages_address, "")
+    assert page.evaluate("() => document.documentElement.lang") == "de"
+    assert page.value("#login-name") == ""
 
 
 @pytest.mark.parametrize("typed", ["anna@partner.example", "nobody@elsewhere.example"])
@@ -148,7 +158,7 @@ def test_a_change_elsewhere_leads_back_to_the_sign_in(page: Page, pages_address:
 
 
 def test_a_reply_with_files_from_the_pdf_page(page: Page, pages_address: str, tmp_path: Path) -> None:
-    open_reply(page, pages_address, "wrong-password-1", "?lang=en")
+    open_reply(page, pages_address, "wrong-password-1", "?lang=en&everyone")
     page.wait_for_text("4 tries left.", "#problem")
     page.fill("#password", "not a pdf password")
     page.fill("#password", PDF_PASSWORD)
@@ -158,6 +168,9 @@ def test_a_reply_with_files_from_the_pdf_page(page: Page, pages_address: str, tm
     assert page.value("#subject") == "Re: Loan contract for signature"
     assert "Contract.pdf" in page.text("#got-files")
     assert page.value("#password") == ""
+    assert "Everyone at Example Bank: Maria Keller, Jens Otto" in page.text("#to")
+    assert "Bernd" not in page.text("#to")
+    assert page.is_visible("#to-hint")
     page.click("#send")
     page.wait_for_text("Please write something", "#text-error")
     for name in ("one.pdf", "fail.jpg"):
@@ -185,8 +198,10 @@ def page_subject() -> str:
 
 
 def test_files_of_the_message_are_saved_from_the_reply_page(page: Page, pages_address: str) -> None:
-    open_reply(page, pages_address, PDF_PASSWORD, "?lang=en")
+    open_reply(page, pages_address, PDF_PASSWORD, "?lang=en&no-copy")
     page.wait_for_selector("#write")
+    assert "no copy" in page.text("#copy")
+    assert not page.is_visible("#to-hint")
     page.click_text("Save Contract.pdf")
     page.wait_for_text("412 kB, saved", "#got-files")
     assert page.problems() == []

@@ -75,7 +75,8 @@ function showDone() {
   const key = wantsPdf() ? "done.pdf" : "done.mailbox";
   find("done-title").textContent = t(key);
   find("done-next").textContent = t(`${key}.next`);
-  find("done-note").textContent = wantsPdf() ? "" : t("done.note");
+  find("done-note").textContent = t("done.note");
+  find("done-note").hidden = wantsPdf();
   wipe("new-password", "repeat-password");
   showSection("done", t(key));
 }
