@@ -115,8 +115,9 @@ def _list_files(settings: Settings, places: Mapping[str, Place]) -> list[_Wanted
     ]
     audit = settings.state_dir / "keyd-audit"
     wanted += [_Wanted(path, state.name / path.relative_to(state.path)) for path in _below(audit)]
-    # Passwords of next hops and of the database lie beside the PIN.
-    wanted += [_Wanted(path, PurePosixPath(path.relative_to(base))) for path in _below(base / "secrets")]
+    # What the routes name: passwords of next hops beside the PIN, certificates beside our own.
+    for folder in (base / "secrets", base / "tls"):
+        wanted += [_Wanted(path, PurePosixPath(path.relative_to(base))) for path in _below(folder)]
     return list({one.name: one for one in wanted}.values())
 
 

@@ -25,7 +25,7 @@ from typing import BinaryIO
 from relay.core.clock import Clock
 from relay.core.errors import KeyStoreError
 from relay.core.wire.pae import encode_pae
-from relay.keystore.files import make_directory, sync_directory
+from relay.keystore.files import UnusableFileError, file_error, make_directory, sync_directory
 
 SEGMENT_SIZE = 16 * 1024 * 1024
 FILE_NAME = "keyd.jsonl"
@@ -157,7 +157,7 @@ class AuditLog:
             self._begin = self._seq
             self._fd = self._open()
         except OSError as error:
-            raise KeyStoreError(f"{directory}: the audit log cannot be used ({error.strerror})") from error
+            raise file_error(directory, "used as audit log", error) from error
 
     def _read_end(self, directory: Path) -> tuple[int, str]:
         segments = list_segments(directory)
@@ -173,10 +173,10 @@ class AuditLog:
             fields = json.loads(first)
             seq, previous = int(fields["seq"]) - 1, str(fields["prev"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise KeyStoreError(f"{segments[-1]}: is not an audit log. Move it away and look") from error
+            raise UnusableFileError(f"{segments[-1]}: is not an audit log. Move it away and look") from error
         report = verify_audit(segments[-1:], seq, previous)
         if report.problem:
-            raise KeyStoreError(f"{report.place}: {report.problem}. Move the audit files away and look")
+            raise UnusableFileError(f"{report.place}: {report.problem}. Move the audit files away and look")
         return report.seq, report.hash
 
     def _open(self) -> int:

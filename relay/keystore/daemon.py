@@ -23,13 +23,12 @@ from relay.core.clock import Clock
 from relay.core.errors import KeyStoreError
 from relay.keystore.audit import AuditLog
 from relay.keystore.dispatch import Dispatcher, Peer
-from relay.keystore.files import make_directory
+from relay.keystore.files import UnusableFileError, file_error, make_directory
 from relay.keystore.grants import Role
 from relay.keystore.hardening import harden_process
-from relay.keystore.pin import read_pin_file
+from relay.keystore.opening import needs_operator, open_token
 from relay.keystore.protocol import FrameReader, decode_request
 from relay.keystore.requests import TokenStore
-from relay.keystore.software import SoftwareToken
 from relay.log import Log
 
 _PIECE = 64 * 1024
@@ -175,7 +174,7 @@ def read_peer(connection: socket.socket, role: Role) -> Peer:
 
 def _listen(path: Path, config: KeydConfig, role: Role) -> socket.socket:
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-        raise KeyStoreError(f"{path}: is longer than {_MAX_SOCKET_PATH} octets. Choose a shorter directory")
+        raise UnusableFileError(f"{path}: is longer than {_MAX_SOCKET_PATH} octets. Choose a shorter directory")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_dead_socket(path)
@@ -187,7 +186,7 @@ def _listen(path: Path, config: KeydConfig, role: Role) -> socket.socket:
         listener.listen(64)
     except OSError as error:
         listener.close()
-        raise KeyStoreError(f"{path}: cannot listen ({error.strerror})") from error
+        raise file_error(path, "listened at", error) from error
     except KeyStoreError:
         listener.close()
         raise
@@ -197,7 +196,7 @@ def _listen(path: Path, config: KeydConfig, role: Role) -> socket.socket:
 def _remove_dead_socket(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise KeyStoreError(f"{path}: is in the way and not a socket")
+            raise UnusableFileError(f"{path}: is in the way and not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -210,19 +209,21 @@ def _remove_dead_socket(path: Path) -> None:
 def run_keyd(config: KeydConfig, clock: Clock, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     """Open the token, serve until `stop` is set, close all. The process does nothing else.
 
-    Raises KeyStoreError when PIN, token, audit log or sockets are not usable.
+    Raises ConfigurationError, which names the key and the fix, when PIN, token, audit log or sockets are not usable and
+    no later start changes that, KeyStoreError when one may.
     """
     log = Log("keyd")
     failed = harden_process()
     if failed:
         log.warning("hardening-incomplete", measures=failed)
-    pin = read_pin_file(config.pin_file)
-    with SoftwareToken.load(config.token_dir, pin, clock, config.public_file) as token:
-        del pin
-        with contextlib.closing(AuditLog(config.audit_dir, clock)) as audit:
+    with open_token(config.token_dir, config.pin_file, config.public_file, clock) as token:
+        with needs_operator("paths.state", "keyd starts with a whole log, or with none"):
+            audit = AuditLog(config.audit_dir, clock)
+        with contextlib.closing(audit):
             token.test()
             keyd = Keyd(token, audit, config)
-            keyd.start()
+            with needs_operator("paths.run", "Name a folder that is keyd's user's own"):
+                keyd.start()
             try:
                 log.info("keyd-ready", epochs=len(token.epochs()))
                 on_ready()

@@ -22,7 +22,7 @@ from relay.core.wire.errors import EncodingError
 from relay.core.wire.hpke import SUITE_P256, Opener, generate_private
 from relay.core.wire.mailkey import MailKeyOpener
 from relay.core.wire.pae import decode_b64, encode_b64, encode_pae
-from relay.keystore.files import destroy_file, make_directory, read_secret, write_atomically
+from relay.keystore.files import UnusableFileError, destroy_file, make_directory, read_secret, write_atomically
 
 _EPOCH = re.compile(r"e[1-9][0-9]{0,8}-[0-9a-f]{8}", re.ASCII)
 _LABEL = "letterlock/epoch-file"
@@ -88,12 +88,29 @@ class EpochFolder:
         found: dict[str, Epoch] = {}
         for path in sorted(self._directory.glob("e*.key")):
             if not is_epoch(path.stem):
-                raise KeyStoreError(f"{path}: is not an epoch key")
+                raise UnusableFileError(f"{path}: is not an epoch key")
             if path.stem in destroyed:
                 destroy_file(path)
             else:
                 found[path.stem] = self._read(path)
         return found
+
+    def check(self) -> tuple[str, ...]:
+        """Read all epochs as `load` does and change nothing; return their names, oldest first. Raises KeyStoreError."""
+        destroyed = self.read_destroyed()
+        found: list[str] = []
+        for path in self._directory.glob("e*.key"):
+            if not is_epoch(path.stem):
+                raise UnusableFileError(f"{path}: is not an epoch key")
+            if path.stem in destroyed:
+                continue
+            try:
+                found.append(self._read(path).name)
+            except KeyStoreError:
+                # keyd, which runs meanwhile, may have destroyed it after it was listed.
+                if path.exists():
+                    raise
+        return tuple(sorted(found, key=serial_of))
 
     def _read(self, path: Path) -> Epoch:
         untrusted_octets = read_secret(path)
@@ -106,7 +123,7 @@ class EpochFolder:
             private = self._key.decrypt(sealed[:12], sealed[12:], encode_pae(_LABEL, _FORMAT, name, suite, created))
             return Epoch(name, MailKeyOpener(Opener(suite, private)))
         except (ValueError, KeyError, TypeError, RecursionError, EncodingError, InvalidTag) as error:
-            raise KeyStoreError(f"{path}: is damaged or belongs to another token") from error
+            raise UnusableFileError(f"{path}: is damaged or belongs to another token") from error
 
     def add(self, name: str, created_ms: int) -> Epoch:
         """Make a new key and return it when it is on disk. Raises KeyStoreError."""

@@ -6,6 +6,7 @@ A reader after a power cut sees the old file or the new one, whole. Nothing here
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,28 @@ from relay.core.errors import KeyStoreError
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 MAX_FILE = 1024 * 1024
+_LASTING = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+    }
+)
+
+
+class UnusableFileError(KeyStoreError):
+    """What lies there is not what it has to be: an operator must look, and no later try changes it."""
+
+
+def file_error(path: Path, verb: str, error: OSError) -> KeyStoreError:
+    """Return what to raise when a file "cannot be `verb`": UnusableFileError where only an operator can help."""
+    kind = UnusableFileError if error.errno in _LASTING else KeyStoreError
+    return kind(f"{path}: cannot be {verb} ({error.strerror})")
 
 
 def sync_directory(directory: Path) -> None:
@@ -78,16 +101,16 @@ def _read(path: Path, forbidden: int, fix: str) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise KeyStoreError(f"{path}: cannot be read ({error.strerror})") from error
+        raise file_error(path, "read", error) from error
     try:
         # Looked at through the open file, so that nobody can swap it between look and read.
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise KeyStoreError(f"{path}: is not a file")
+            raise UnusableFileError(f"{path}: is not a file")
         if stat.S_IMODE(status.st_mode) & forbidden:
-            raise KeyStoreError(f"{path}: others have rights to it. {fix}")
+            raise UnusableFileError(f"{path}: others have rights to it. {fix}")
         if status.st_uid not in (os.geteuid(), 0) and forbidden == 0o077:
-            raise KeyStoreError(f"{path}: belongs to another user")
+            raise UnusableFileError(f"{path}: belongs to another user. Run this as that user")
         octets = b""
         while len(octets) <= MAX_FILE and (piece := os.read(fd, 65536)):
             octets += piece
@@ -96,7 +119,7 @@ def _read(path: Path, forbidden: int, fix: str) -> bytes:
     finally:
         os.close(fd)
     if len(octets) > MAX_FILE:
-        raise KeyStoreError(f"{path}: is too large")
+        raise UnusableFileError(f"{path}: is too large")
     return octets
 
 
@@ -133,4 +156,4 @@ def make_directory(directory: Path, mode: int = 0o700) -> None:
         directory.chmod(mode)
         sync_directory(directory.parent)
     except OSError as error:
-        raise KeyStoreError(f"{directory}: cannot be made ({error.strerror})") from error
+        raise file_error(directory, "made", error) from error

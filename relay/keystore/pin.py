@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relay.core.errors import KeyStoreError
 from relay.core.wire.pae import encode_b64
-from relay.keystore.files import make_directory, read_secret, write_atomically
+from relay.keystore.files import UnusableFileError, make_directory, read_secret, write_atomically
 
 MIN_LENGTH = 16
 MAX_LENGTH = 1024
@@ -27,5 +27,5 @@ def read_pin_file(path: Path) -> bytes:
     """Return the PIN without the line end. Raises KeyStoreError for a file that others can read or a short PIN."""
     pin = read_secret(path).rstrip(b"\r\n")
     if not MIN_LENGTH <= len(pin) <= MAX_LENGTH or b"\n" in pin or b"\0" in pin:
-        raise KeyStoreError(f"{path}: must hold one line of {MIN_LENGTH} to {MAX_LENGTH} characters")
+        raise UnusableFileError(f"{path}: must hold one line of {MIN_LENGTH} to {MAX_LENGTH} characters")
     return pin

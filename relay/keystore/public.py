@@ -15,7 +15,7 @@ from relay.core.wire.errors import EncodingError
 from relay.core.wire.hpke import Recipient
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.keystore.epoch import is_epoch
-from relay.keystore.files import PUBLIC_MODE, make_directory, read_public, write_atomically
+from relay.keystore.files import PUBLIC_MODE, UnusableFileError, make_directory, read_public, write_atomically
 
 
 def publish_spool_public(path: Path, public: SpoolPublicKey) -> None:
@@ -35,7 +35,7 @@ def load_spool_public(path: Path) -> SpoolPublicKey:
             raise EncodingError("unknown version, suite or epoch")
         Recipient(suite, public)
     except (ValueError, KeyError, TypeError, RecursionError, EncodingError) as error:
-        raise KeyStoreError(f"{path}: is not a spool public key") from error
+        raise UnusableFileError(f"{path}: is not a spool public key") from error
     return SpoolPublicKey(epoch=epoch, suite=suite, public=public)
 
 

@@ -35,9 +35,9 @@ from relay.core.wire.mailkey import MailKeySealer
 from relay.core.wire.pae import encode_pae
 from relay.core.wire.sealed import CardRecord
 from relay.keystore.epoch import Epoch, EpochFolder, is_epoch, name_epoch, serial_of
-from relay.keystore.files import make_directory, read_secret, write_atomically
+from relay.keystore.files import UnusableFileError, file_error, make_directory, read_secret, write_atomically
 from relay.keystore.mailbox import MailboxToken
-from relay.keystore.mailbox_folder import mailbox_backup_files
+from relay.keystore.mailbox_folder import CARD_KEYS, ROOT, PortalFolder, list_portals, mailbox_backup_files
 from relay.keystore.public import load_spool_public, publish_spool_public
 from relay.keystore.requests import MailKeyRequest
 from relay.keystore.tokenfile import PIN_MEMORY_KIB, TokenKey, open_token_file, seal_token_file
@@ -134,6 +134,23 @@ class SoftwareToken:
             raise
         token._lock_fd = lock_fd
         return token
+
+    @classmethod
+    def check(cls, directory: Path, pin: bytes, clock: Clock) -> None:
+        """Open everything once and change nothing, beside a keyd that runs too. Raises KeyStoreError."""
+        untrusted_octets = read_secret(directory / _FILE_NAME)
+        keys, epoch_key = open_token_file(pin, untrusted_octets, directory / _FILE_NAME)
+        folder = EpochFolder(directory / "epochs", directory / "destroyed", epoch_key)
+        if not folder.check():
+            raise UnusableFileError(f"{directory}: holds no epoch key")
+        # Never open to others: it has no lock, and publishes nothing.
+        token = cls(directory, Path(), clock, keys, folder)
+        for portal in list_portals(directory / "mailbox"):
+            box = PortalFolder(directory / "mailbox", portal, token.seal, token._open_blob)
+            box.read_cards()
+            for kind in (ROOT, *CARD_KEYS):
+                for number in box.numbers(kind):
+                    _check_key(box, kind, number)
 
     def close(self) -> None:
         """Let go of keys and lock. Calls after this raise KeyStoreError."""
@@ -338,6 +355,15 @@ class SoftwareToken:
         self._newest = (newest, MailKeySealer(newest))
 
 
+def _check_key(box: PortalFolder, kind: str, number: int) -> None:
+    try:
+        box.read_key(kind, number)
+    except KeyStoreError:
+        # keyd, which runs meanwhile, may have destroyed it after it was listed.
+        if box.has_key(kind, number):
+            raise
+
+
 def _check_grant(grant: Grant) -> None:
     if not (grant.purpose and grant.subject and grant.actor):
         raise GrantRefusedError("a grant names purpose, subject and actor")
@@ -347,7 +373,7 @@ def _lock(directory: Path) -> int:
     try:
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise KeyStoreError(f"{directory}: cannot be used ({error.strerror})") from error
+        raise file_error(directory, "used", error) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -14,15 +14,19 @@ from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from relay.core.errors import KeyStoreError
 from relay.core.wire.errors import EncodingError
 from relay.core.wire.pae import decode_b64, encode_b64, encode_pae
+from relay.keystore.files import UnusableFileError
 
 PIN_MEMORY_KIB = 65536
 PIN_PASSES = 3
 
 _FORMAT = 1
 _LABEL = "letterlock/token-file"
+
+
+class WrongPinError(UnusableFileError):
+    """The PIN does not open the token's file; that it was changed would look the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def seal_token_file(
 
 
 def open_token_file(pin: bytes, untrusted_octets: bytes, path: Path) -> tuple[list[TokenKey], bytes]:
-    """Return the keys and the key of the epoch files. Raises KeyStoreError; `path` is for its words only."""
+    """Return the keys and the key of the epoch files. Raises UnusableFileError; `path` is for its words only."""
     try:
         document = json.loads(untrusted_octets)
         memory_kib, passes = document["memory_kib"], document["passes"]
@@ -81,7 +85,7 @@ def open_token_file(pin: bytes, untrusted_octets: bytes, path: Path) -> tuple[li
         ):
             raise EncodingError("derivation out of bounds")
     except (ValueError, KeyError, TypeError, RecursionError, EncodingError) as error:
-        raise KeyStoreError(f"{path}: is not a token file") from error
+        raise UnusableFileError(f"{path}: is not a token file") from error
     try:
         body = json.loads(
             _pin_key(pin, salt, memory_kib, passes).decrypt(
@@ -91,9 +95,9 @@ def open_token_file(pin: bytes, untrusted_octets: bytes, path: Path) -> tuple[li
         keys = [TokenKey(entry["id"], decode_b64(entry["key"])) for entry in body["keys"]]
         epoch_key = decode_b64(body["epoch_key"])
     except InvalidTag as error:
-        raise KeyStoreError(f"{path}: the PIN is not the token's, or the file was changed") from error
+        raise WrongPinError(f"{path}: the PIN is not the token's, or the file was changed") from error
     except (ValueError, KeyError, TypeError, EncodingError) as error:
-        raise KeyStoreError(f"{path}: is damaged") from error
+        raise UnusableFileError(f"{path}: is damaged") from error
     if not keys or len(epoch_key) != 32 or any(len(key.octets) != 32 for key in keys):
-        raise KeyStoreError(f"{path}: holds no usable key")
+        raise UnusableFileError(f"{path}: holds no usable key")
     return keys, epoch_key

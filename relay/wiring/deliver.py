@@ -61,25 +61,31 @@ def run_deliver(settings: Settings, stop: threading.Event) -> None:
         database.close()
 
 
+def read_route_secret(settings: Settings, name: str) -> str:
+    """Return the password in a secret file that a route names. Raises ConfigurationError."""
+    path = settings.path.parent / "secrets" / name
+    try:
+        secret = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not text"
+        raise ConfigurationError(
+            f"routes.auth.secret {name}", f"{path} cannot be read ({why})", "Create it with mode 0600"
+        ) from error
+    if not secret:
+        raise ConfigurationError(f"routes.auth.secret {name}", f"{path} is empty", "Write the password into it")
+    return secret
+
+
 def make_table(settings: Settings, organisation: Callable[[], Organisation]) -> Callable[[], MailerTable]:
     """Return the function that gives the mailer table of now; made anew when the routes change."""
     made: list[tuple[object, MailerTable]] = []
     lock = threading.Lock()
 
-    def read_secret(name: str) -> str:
-        path = settings.path.parent / "secrets" / name
-        try:
-            return path.read_text("utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(
-                f"routes.auth.secret {name}", f"{path} cannot be read ({error.strerror})", "Create it with mode 0600"
-            ) from error
-
     def table() -> MailerTable:
         routes = organisation().routes
         with lock:
             if not made or made[0][0] is not routes:
-                made[:] = [(routes, MailerTable(routes, read_secret))]
+                made[:] = [(routes, MailerTable(routes, lambda name: read_route_secret(settings, name)))]
             return made[0][1]
 
     return table

@@ -15,27 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.installation import HostChoices, create_installation
 from relay.cli.main import main
 from relay.cli.relocate import find_places, rewrite_settings
 from relay.core.clock import SystemClock
-from relay.core.documents.shipped import shipped_organisation
-from relay.core.ports import Actor, Grant
+from relay.core.ports import Grant
 from relay.keystore.pin import read_pin_file
 from relay.keystore.software import SoftwareToken
 from relay.settings import Settings, load_settings
 
 GRANT = Grant("test", "probe", "process:test")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation to be copied: its settings are relative, and making one takes seconds."""
-    folder = tmp_path_factory.mktemp("made") / "inside"
-    organisation = shipped_organisation("bank.example", "Example Bank")
-    host = HostChoices("gateway.bank.example", self_signed=True)
-    create_installation(folder, host, organisation, Actor("operator", "test"))
-    return folder
 
 
 def install(made: Path, folder: Path) -> Settings:
@@ -100,6 +88,8 @@ def test_restore_beside_a_living_installation_touches_nothing_of_it(
     settings = spread(install(made, tmp_path / "etc"), tmp_path / "var")
     (tmp_path / "etc/secrets").mkdir()
     (tmp_path / "etc/secrets/hop").write_text("hop-password")
+    (tmp_path / "etc/tls").mkdir()
+    (tmp_path / "etc/tls/hop-ca.pem").write_text("certificates")
     with open_token(settings) as token:
         blob = token.seal(b"context", b"pair password")
     write_name(settings, "before")
@@ -126,6 +116,7 @@ def test_restore_beside_a_living_installation_touches_nothing_of_it(
         assert token.open(b"context", blob, GRANT) == b"pair password"
         assert len(token.epochs()) == 1
     assert (tmp_path / "new/secrets/hop").read_text() == "hop-password"
+    assert (tmp_path / "new/tls/hop-ca.pem").read_text() == "certificates"
     assert main(["--config", str(tmp_path / "new"), "config", "check"]) == 0
     assert main(["--config", str(tmp_path / "new"), "audit", "verify"]) == 0
     # And can be saved and restored again.
