@@ -72,10 +72,19 @@ class Hop:
 class MailerTable:
     """The routes of one version of the document as hops. Made once per version, then only read; safe for threads."""
 
-    def __init__(self, document: RoutesDocument, read_secret: Callable[[str], str] | None = None) -> None:
-        """`read_secret` returns the password in a named secret file; it may raise ConfigurationError."""
+    def __init__(
+        self,
+        document: RoutesDocument,
+        read_secret: Callable[[str], str] | None = None,
+        find_ca: Callable[[str], Path] | None = None,
+    ) -> None:
+        """`read_secret` returns the password in a named secret file, `find_ca` the path of a named trust file.
+
+        Both may raise ConfigurationError.
+        """
         self._document = document
         self._read_secret = read_secret or _no_secrets
+        self._find_ca = find_ca or _no_trust
         self._hops: dict[str, Hop] = {}
         for route in document.routes:
             try:
@@ -107,8 +116,21 @@ class MailerTable:
         if route.auth is not None:
             credentials = Credentials(route.auth.user, self._read_secret(route.auth.secret))
         size_limit = route.size_limit or 0
-        return Hop(route.hop.value, route.host, route.port, route.tls, credentials, size_limit=size_limit)
+        return Hop(
+            route.hop.value,
+            route.host,
+            route.port,
+            route.tls,
+            credentials,
+            tls_name=route.tls_name or None,
+            ca_file=self._find_ca(route.ca) if route.ca else None,
+            size_limit=size_limit,
+        )
 
 
 def _no_secrets(name: str) -> str:
     raise ConfigurationError("routes.auth", f"secret {name} cannot be read here", "Put the secret file in place.")
+
+
+def _no_trust(name: str) -> Path:
+    raise ConfigurationError("routes.ca", f"trust file {name} cannot be read here", "Put the file in place.")

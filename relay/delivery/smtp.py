@@ -29,19 +29,30 @@ from relay.delivery.route import Credentials, Hop
 
 
 class TlsContexts:
-    """TLS contexts, made once per policy and trust file, because loading trust anchors costs milliseconds."""
+    """TLS contexts, made once per policy and trust file, because loading trust anchors costs milliseconds.
+
+    A trust file that was replaced is read again.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[bool, Path | None], ssl.SSLContext] = {}
+        self._made: dict[tuple[bool, Path | None], tuple[int, ssl.SSLContext]] = {}
         self._lock = threading.Lock()
 
     def context_for(self, hop: Hop) -> ssl.SSLContext:
         """Return the context for a hop. Raises TlsPolicyError when its trust file cannot be used."""
         key = (hop.tls is TlsPolicy.VERIFY, hop.ca_file)
+        age = _last_change(hop.ca_file)
         with self._lock:
-            if key not in self._made:
-                self._made[key] = _make_context(*key)
-            return self._made[key]
+            if key not in self._made or self._made[key][0] != age:
+                self._made[key] = age, _make_context(*key)
+            return self._made[key][1]
+
+
+def _last_change(path: Path | None) -> int:
+    try:
+        return path.stat().st_mtime_ns if path is not None else 0
+    except OSError as error:
+        raise TlsPolicyError("the trust file of this hop cannot be read") from error
 
 
 def _make_context(verify: bool, ca_file: Path | None) -> ssl.SSLContext:

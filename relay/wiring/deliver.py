@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from relay.core.documents.organisation import Organisation
 from relay.core.errors import ConfigurationError
@@ -76,6 +79,22 @@ def read_route_secret(settings: Settings, name: str) -> str:
     return secret
 
 
+def route_ca_path(settings: Settings, name: str) -> Path:
+    """Return the path of a trust file that a route names. While it cannot be used, mail for the hop waits."""
+    return settings.path.parent / "tls" / name
+
+
+def check_route_ca(settings: Settings, name: str) -> None:
+    """Read a trust file that a route names. Raises ConfigurationError when nothing can be trusted by it."""
+    path = route_ca_path(settings, name)
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"routes.ca {name}", f"{path} is no file of certificates that can be read", "Put certificates there, PEM"
+        ) from error
+
+
 def make_table(settings: Settings, organisation: Callable[[], Organisation]) -> Callable[[], MailerTable]:
     """Return the function that gives the mailer table of now; made anew when the routes change."""
     made: list[tuple[object, MailerTable]] = []
@@ -85,7 +104,7 @@ def make_table(settings: Settings, organisation: Callable[[], Organisation]) -> 
         routes = organisation().routes
         with lock:
             if not made or made[0][0] is not routes:
-                made[:] = [(routes, MailerTable(routes, lambda name: read_route_secret(settings, name)))]
+                made[:] = [(routes, MailerTable(routes, lambda name: read_route_secret(settings, name), partial(route_ca_path, settings)))]
             return made[0][1]
 
     return table

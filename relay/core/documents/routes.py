@@ -15,7 +15,7 @@ from relay.core.documents.patterns import (
     read_domain_pattern,
     specificity,
 )
-from relay.core.documents.reading import Fields, Json, JsonObject, check_text, read_host, require_unique
+from relay.core.documents.reading import DocumentError, Fields, Json, JsonObject, check_text, read_host, require_unique
 
 
 class TlsPolicy(StrEnum):
@@ -54,6 +54,10 @@ class Route:
     auth: RouteAuth | None = None
     size_limit: int | None = None
     """Largest message in octets that the hop takes; None means no limit known."""
+    tls_name: str = ""
+    """Name that the hop's certificate must carry; empty means `host`."""
+    ca: str = ""
+    """Name of a file of certificates that are trusted for this hop instead of the system's; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,19 @@ def _read_route(untrusted_value: object, path: str) -> Route:
         tls=fields.choice("tls", TlsPolicy, TlsPolicy.MAY),
         auth=_read_auth(fields.raw("auth", None), fields.at("auth")),
         size_limit=fields.optional_number("size_limit", 65_536, 1 << 40),
+        tls_name=_read_tls_name(fields.raw("tls_name", ""), fields.at("tls_name")),
+        ca=fields.name("ca") if fields.raw("ca", "") != "" else "",
     )
     fields.finish()
+    for key in ("tls_name", "ca"):
+        if getattr(route, key) and route.tls is not TlsPolicy.VERIFY:
+            # Else it would look like a check that nobody makes.
+            raise DocumentError(f"{path}.{key}", "counts where the certificate is verified", 'Set "tls": "verify"')
     return route
+
+
+def _read_tls_name(untrusted_value: object, path: str) -> str:
+    return "" if untrusted_value == "" else read_host(untrusted_value, path)
 
 
 def _write_route(route: Route) -> Json:
@@ -129,4 +143,6 @@ def _write_route(route: Route) -> Json:
         "tls": route.tls.value,
         "auth": None if route.auth is None else {"user": route.auth.user, "secret": route.auth.secret},
         "size_limit": route.size_limit,
+        "tls_name": route.tls_name,
+        "ca": route.ca,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,16 @@ def test_loopback():
         False,
         False,
     ]
+
+
+def test_name_and_trust_file_of_a_route_reach_its_hop():
+    line = {"pattern": "*", "hop": "inside", "host": "192.0.2.30", "tls": "verify", "tls_name": "mail.bank.example"}
+    document = RoutesDocument.from_json({"routes": [line | {"ca": "mail-ca.pem"}]})
+    assert RoutesDocument.from_json(document.to_json()) == document
+    hop = MailerTable(document, find_ca=lambda name: Path("/etc/x") / name).resolve("a@bank.example")
+    assert (hop.tls_name, hop.ca_file) == ("mail.bank.example", Path("/etc/x/mail-ca.pem"))
+    with pytest.raises(RouteError):
+        MailerTable(document).resolve("a@bank.example")
+    plain = RoutesDocument.from_json({"routes": [line | {"tls_name": ""}]})
+    hop = MailerTable(plain).resolve("a@bank.example")
+    assert (hop.tls_name, hop.ca_file) == (None, None)
