@@ -155,7 +155,7 @@ def _check_certificate(settings: Settings, listener: ListenerConfig) -> None:
 
 
 def _check_routes(settings: Settings, organisation: Organisation, problems: _Problems) -> None:
-    from relay.wiring.deliver import read_route_secret
+    from relay.wiring.deliver import check_route_ca, read_route_secret
 
     for route in organisation.routes.routes:
         try:
@@ -165,6 +165,8 @@ def _check_routes(settings: Settings, organisation: Organisation, problems: _Pro
     names = {route.auth.secret for route in organisation.routes.routes if route.auth is not None}
     for name in sorted(names):
         problems.look(partial(read_route_secret, settings, name))
+    for name in sorted({route.ca for route in organisation.routes.routes if route.ca}):
+        problems.look(partial(check_route_ca, settings, name))
 
 
 def _check_link(settings: Settings) -> None:

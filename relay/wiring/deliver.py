@@ -104,7 +104,8 @@ def make_table(settings: Settings, organisation: Callable[[], Organisation]) -> 
         routes = organisation().routes
         with lock:
             if not made or made[0][0] is not routes:
-                made[:] = [(routes, MailerTable(routes, lambda name: read_route_secret(settings, name), partial(route_ca_path, settings)))]
+                read_secret, find_ca = partial(read_route_secret, settings), partial(route_ca_path, settings)
+                made[:] = [(routes, MailerTable(routes, read_secret, find_ca))]
             return made[0][1]
 
     return table
