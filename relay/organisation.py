@@ -22,7 +22,7 @@ def load_organisation(documents: Mapping[str, Document]) -> Organisation:
     """Build the organisation from stored documents. Raises ConfigurationError."""
     if "domains" not in documents:
         raise ConfigurationError("domains", "no document is active", "Run `letterlock init`, or `letterlock org put`")
-    values = {kind: _read_json(kind, document) for kind, document in documents.items()}
+    values = {kind: read_json(kind, document) for kind, document in documents.items()}
     versions = {kind: document.version for kind, document in documents.items()}
     try:
         own = values["domains"]["domains"][0]["name"]
@@ -31,7 +31,8 @@ def load_organisation(documents: Mapping[str, Document]) -> Organisation:
     return build_organisation(values, versions, shipped_organisation(own, own))
 
 
-def _read_json(kind: str, document: Document) -> Any:
+def read_json(kind: str, document: Document) -> Any:
+    """Return a stored document as JSON. Raises ConfigurationError."""
     try:
         return json.loads(document.content)
     except ValueError as error:

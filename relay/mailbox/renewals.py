@@ -2,6 +2,7 @@
 
 Who may ask (sealed-mailbox 11): an inside sender who has written to this partner, at most once a day for a box; an
 operator by letterlock mailbox, who names the sender that is told. Nobody is told a password who did not write to it.
+By policy others have to agree first: relay.mailbox.approvals.
 """
 
 from __future__ import annotations
@@ -44,8 +45,19 @@ class Renewal:
     made: MadeGeneration
 
 
-def request_renewal(tx: Tx, tenant: str, box_id: str, cause: str, actor: Actor, *, told: str) -> None:
+def request_renewal(
+    tx: Tx, tenant: str, box_id: str, cause: str, actor: Actor, *, told: str, is_urgent: bool = False
+) -> None:
     """Queue a resend or a reset; the link process does it. `told`: the inside sender who gets the password.
+
+    Whether others have to agree first is relay.mailbox.approvals' business. Raises what `check_renewal` does.
+    """
+    box = check_renewal(tx, tenant, box_id, cause, told=told, is_urgent=is_urgent)
+    _queue(tx, box, cause, told, actor)
+
+
+def check_renewal(tx: Tx, tenant: str, box_id: str, cause: str, *, told: str, is_urgent: bool = False) -> Box:
+    """Return the box, held, that may get a resend or a reset. `is_urgent`: more than once a day, after a leak.
 
     Raises NotFoundError, BoxStateError, RenewalRefusedError.
     """
@@ -57,9 +69,9 @@ def request_renewal(tx: Tx, tenant: str, box_id: str, cause: str, actor: Actor, 
     waiting = pushes.waiting_pushes(tx, tenant, box_id=box_id)
     asked = [one for one in waiting if one.kind == pushes.RENEW and one.ref != EXPIRE]
     made = [one for one in generations_of(tx, tenant, box_id) if one.cause in (RESEND, RESET) and one.made_at > before]
-    if asked or made:
+    if asked or (made and not is_urgent):
         raise RenewalRefusedError("A new password was made for this mailbox less than a day ago.")
-    _queue(tx, box, cause, told, actor)
+    return box
 
 
 def request_expiry(tx: Tx, tenant: str, box_id: str, actor: Actor, *, why: str) -> None:

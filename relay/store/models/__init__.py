@@ -1,6 +1,7 @@
 """The tables of the inside database, one file a noun, all on METADATA."""
 
 from relay.store.models.administration import CONFIGURATION, JOB, LOGIN, TENANT
+from relay.store.models.approval import APPROVAL, APPROVAL_VOTE
 from relay.store.models.base import METADATA
 from relay.store.models.copy import COPY
 from relay.store.models.decision import DECISION
@@ -23,6 +24,8 @@ from relay.store.models.reply_link import REPLY_LINK
 from relay.store.models.return_path import RETURN_PATH
 
 __all__ = [
+    "APPROVAL",
+    "APPROVAL_VOTE",
     "CHUNK",
     "CONFIGURATION",
     "COPY",
