@@ -67,6 +67,7 @@ class State:
     refuse: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     """Path prefix -> the answer to give in its place, to play faults."""
     idle_seconds: int = IDLE_SECONDS
+    used: int = 41_000_000
 
 
 class FakePortal:
@@ -141,7 +142,7 @@ class FakePortal:
             "half": encode_b64(self.state.half),
             "must_change": False,
             "lang": "en",
-            "quota": {"used": 41_000_000, "limit": 200_000_000},
+            "quota": {"used": self.state.used, "limit": 200_000_000},
             "limits": {"message": 50 * 2**20, "parts": 100},
             "idle_seconds": self.state.idle_seconds,
         }
@@ -292,6 +293,7 @@ class FakePortal:
                             "gen": one.body["gen"],
                             "card": one.body["card"],
                             "time": "2026-11-20T10:00:00Z",
+                            "until": "2027-02-18T10:00:00Z",
                             "state": one.state,
                             "self": one.body["self"],
                             "parts": one.body["parts"],

@@ -63,8 +63,8 @@ def fill_box(box: SealedBox) -> Samples:
         snippet="The land register extract is enough for us.",
         time="2026-11-12T10:00:00Z",
         thread=thread,
-        to=[ANNA, Person("Bernd Lind", "b.lind@nord.example")],
-        cc=[Person("", "archive@bank.example")],
+        to=[ANNA, Person("Bernd Lind", "b.lind@nord.example", inside=False)],
+        cc=[Person("", "archive@bank.example", inside=True)],
     )
     damaged = box.add_damaged()
     large = box.add_mail(

@@ -44,6 +44,8 @@ ANNA = Person("Anna Berger", "anna@partner.example")
 PASSWORD = "our garden has seven apple trees"
 LOGIN_NAME = ANNA.addr
 ORGANISATION = "Example Bank"
+WITHDRAWN = 0
+"""A card before the first that is shown, which the organisation withdrew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class SealedBox:
             sign=self.sign.public,
             reply=self.reply.public,
             escrow=self.escrow.public,
+            distrust=(WITHDRAWN,),
             time="2026-11-01T08:00:00Z",
         )
         self.cards: list[CardRecord] = [
@@ -130,6 +133,7 @@ class SealedBox:
             EscrowKey(1, hpke.SUITE_P256, self.escrow.public),
         )
         self.messages: list[StoredMessage] = []
+        self._serial = 1
         self.sign_public = self.keys.sign
 
     def add_mail(
@@ -185,6 +189,13 @@ class SealedBox:
         )
         return self.messages[-1]
 
+    def add_withdrawn(self) -> StoredMessage:
+        """Seal a message under the card that was withdrawn later."""
+        self._serial = WITHDRAWN
+        made = self.add_mail([text_part("never seen")], subject="never seen", time="2026-11-02T09:00:00Z")
+        self._serial = 1
+        return made
+
     def _add(
         self, kind: str, id_: str, time: str, chunks: dict[int, list[bytes]], expires: str, **more: object
     ) -> StoredMessage:
@@ -197,12 +208,12 @@ class SealedBox:
             id=id_,
             no=number,
             enc=self.keys.enc,
-            card=1,
+            card=self._serial,
             time=time,
             **more,  # type: ignore[arg-type]
         )
         sealed = seal_down(manifest, lambda octets: sign_es256(self.sign.private, SIGN_DOWN, octets))
-        stored = StoredMessage(id_, number, self.gen, 1, expires, sealed, chunks)
+        stored = StoredMessage(id_, number, self.gen, self._serial, expires, sealed, chunks)
         self.messages.append(stored)
         return stored
 

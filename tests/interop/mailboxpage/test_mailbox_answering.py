@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from relay.core.wire.sealed import DRAFT, open_self, read_b64
+from relay.core.wire.sealed import DRAFT, make_id, open_self, read_b64
 from tests.interop.mailboxpage.fake_portal import FakePortal, run_portal
 from tests.interop.mailboxpage.samples import fill_box
 from tests.interop.mailboxpage.sealed_box import SealedBox
@@ -44,6 +44,10 @@ def _add_test_calls(portal: FakePortal, app: Flask) -> None:
             free.set()
         elif what == "receipt":
             box.add_receipt(portal.state.sent[-1].body["id"])
+            # It lies among other rows, more of them than a page has.
+            for _ in range(55):
+                box.add_receipt(make_id())
+            portal.state.used += 1_000_000
         elif what == "refuse":
             portal.state.refuse["/api/send"] = (409, {"error": "generation", "reference": "QKXM-4821"})
         else:
@@ -74,7 +78,19 @@ def test_reply_is_written_saved_sent_and_confirmed() -> None:
     assert result["done"][:2] == ["Maria Keller gets it within a few minutes.", "It has 2 attachments."]
     assert "Handed over" in result["sent"][0]
     assert "To Maria Keller" in result["item"]
+    assert "This copy stays here until 18 February 2027." in result["item"]
+    assert "do not get it: Bernd Lind" in result["hint"]
     assert "Example Bank has confirmed that it arrived." in result["arrived"]
+    assert result["room"] == "42 MB of 200 MB used"
+    assert [one.split(".")[0] for one in result["asked"]] == [
+        "Close this mailbox?Nobody can bring its messages back afterwards, not even Example Bank",
+        "Delete everything in it?There is no way back after this",
+    ]
+    assert result["closed"].startswith("Your mailbox is being closed.")
+    closing = state.items[-1]
+    closed = box.open_item(read_b64(closing["sealed"]), gen=closing["gen"], id_=closing["id"], card=closing["card"])
+    assert closed.kind == "close"
+    assert not state.session
     assert "The password was changed elsewhere. Your draft is kept." in result["refused"]
     assert "QKXM-4821" in result["refused"]
     assert result["kept"] == "one more"

@@ -21,10 +21,18 @@ from tests.interop.mailboxpage.walking import walk
 def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
     """One visit from the inbox to the sign-out, in both browsers."""
     box = SealedBox()
+    withdrawn = box.add_withdrawn()
     samples = fill_box(box)
     with run_portal(box) as portal:
         portal.state.seen |= {one.id for one in (samples.german, samples.question, samples.answer, samples.damaged)}
-        result = walk(portal, "reading", browser=browser, documents=samples.documents.id, **portal.open_session())
+        result = walk(
+            portal,
+            "reading",
+            browser=browser,
+            documents=samples.documents.id,
+            german=samples.german.id,
+            **portal.open_session(),
+        )
         state = portal.state
 
     assert result["title"] == "(3) Inbox · Example Bank"
@@ -35,6 +43,7 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
         "Message",
         "Maria",
         "Jens",
+        "Signature",
     ]
     assert result["unread"] == ["Loan contract for signature", "Your documents have arrived", "Plan of the house"]
     assert result["clips"] == ["2 attachments", "One attachment"]
@@ -59,6 +68,8 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
     assert result["lang"] == "de"
     assert "could not be verified" in result["damaged"]
     assert "+49 241 123456" in result["damaged"]
+    assert "Signature withdrawnExample Bank has withdrawn the key that signed this message." in result["withdrawn"]
+    assert "never seen" not in result["withdrawn"]
     assert len(result["found"]) == 1
     assert result["nothing"] == "Nothing found for “nothing has this”."
     assert result["afterUndo"] == len(result["rows"])
@@ -73,7 +84,12 @@ def test_reader_finds_reads_saves_and_deletes_mail(browser: str) -> None:
     kinds = [(item.kind, item.re) for item in items]
     assert ("read", samples.contract.id) in kinds
     assert kinds.count(("deleted", samples.documents.id)) == 1
-    assert kinds.count(("damaged", samples.damaged.id)) == 1
+    # Its tab was closed while it could still be undone.
+    assert kinds.count(("deleted", samples.german.id)) == 1
+    # Once a tab, of which there were two.
+    assert kinds.count(("damaged", samples.damaged.id)) == 2
+    # The organisation knows what it has withdrawn.
+    assert withdrawn.id not in [re for _kind, re in kinds]
     assert not any(kind == "read" and re == samples.damaged.id for kind, re in kinds)
     assert not state.session
     _check_downloads({name: base64.b64decode(octets) for name, octets in result["downloads"].items()})

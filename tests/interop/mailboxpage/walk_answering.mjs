@@ -24,6 +24,7 @@ export async function run({ browser, page, input, downloads }) {
   await page.keyboard.press("r");
   await until(async () => (await readTitle(page)) === "Reply to Maria Keller", "the composer");
   result.to = await texts(page, "#read fieldset label");
+  result.hint = await text(page, "#to-hint");
   result.subject = await page.$eval("#subject", (one) => one.value);
   await page.click("#read summary");
   result.original = await until(async () => (await text(page, "#read .quote")).includes("land register") && text(page, "#read .quote"), "the original");
@@ -115,6 +116,27 @@ export async function run({ browser, page, input, downloads }) {
   await until(() => page.$("dialog[open]"), "the question");
   await page.$$eval("dialog[open] button", (all) => all[0].click());
   await until(async () => !(await readTitle(page)).startsWith("Reply"), "the message again");
+
+  // --- the account: how much room is taken now, and the end of the mailbox, asked for twice
+  await open(page, "#/account");
+  await until(async () => (await text(page, "#room-text")).startsWith("42 MB"), "the room as it is now");
+  result.room = await text(page, "#room-text");
+  await page.$$eval("#read summary", (all) => all.at(-1).click());
+  result.asked = [];
+  const answer = async (label, next) => {
+    await press(page, label);
+    await until(async () => (await page.$("dialog[open]")) && (await text(page, "dialog[open]")).includes(next), `the question that ends in ${next}`);
+    result.asked.push(await text(page, "dialog[open]"));
+  };
+  await answer("Close my mailbox", "Go on");
+  await press(page, "Cancel");
+  await until(async () => !(await page.$("dialog[open]")), "no question");
+  result.asked = [];
+  await answer("Close my mailbox", "Go on");
+  await answer("Go on", "Close for good");
+  await press(page, "Close for good");
+  await until(async () => new URL(page.url()).pathname === "/", "the sign-in page");
+  result.closed = await until(() => text(page, "#problem"), "what happened");
   check(!seen.dialogs.length, `dialogs: ${seen.dialogs}`);
   result.errors = seen.errors.filter((words) => !/409|Failed to load resource/.test(words));
   return result;

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { enter, open, text, texts, until, watch } from "./browser.mjs";
 import { press, readRows, readTitle } from "./press.mjs";
 
-export async function run({ page, input, downloads }) {
+export async function run({ browser, page, input, downloads }) {
   const seen = watch(page);
   await enter(page, input.url, input);
   const result = {};
@@ -69,6 +69,9 @@ export async function run({ page, input, downloads }) {
   await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("could not be verified")).click());
   await until(async () => (await readTitle(page)).includes("could not be verified"), "the damaged one");
   result.damaged = await text(page, "#read");
+  await page.$$eval("#list a.mail", (all) => all.find((one) => one.textContent.includes("Signature withdrawn")).click());
+  await until(async () => (await readTitle(page)) === "Signature withdrawn", "the one that was withdrawn");
+  result.withdrawn = await text(page, "#read");
 
   // --- search, also in bodies that were opened
   await open(page, "#/");
@@ -95,6 +98,15 @@ export async function run({ page, input, downloads }) {
   result.afterUndo = (await readRows(page)).length;
   await press(page, "Delete");
   await until(async () => !(await readRows(page)).some((row) => row.includes("documents")), "one row less");
+
+  // --- deleted, and the tab closed at once
+  const other = await browser.newPage();
+  await enter(other, input.url, { ...input, hash: `#/m/${input.german}` });
+  await until(async () => (await readTitle(other)) === "Termin am 9. November", "the German mail");
+  await press(other, "Delete");
+  await until(() => other.$("#toast button"), "the way back");
+  await other.close();
+  await page.bringToFront();
 
   // --- gone
   await open(page, "#/m/AAAAAAAAAAAAAAAAAAAAAA");
