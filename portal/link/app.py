@@ -223,7 +223,8 @@ def _add_outbox(app: Flask, portal: Portal) -> None:
 def _add_marks(app: Flask, portal: Portal) -> None:
     @app.get(f"{PREFIX}/mark")
     def show_mark() -> Response:
-        return jsonify(ledger.read_mark(portal))
+        # The relay keeps its receipts as long as readers see what they are about.
+        return jsonify(ledger.read_mark(portal) | {"sent_days": portal.settings.limits.sent_days})
 
     @app.put(f"{PREFIX}/mark")
     def put_mark() -> Response:

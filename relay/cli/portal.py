@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from relay.cli import portal_keys
+from relay.cli import portal_boxes, portal_keys
 from relay.cli.exits import EX_CANTCREAT, EX_NOINPUT, EX_UNAVAILABLE, CommandError
 from relay.cli.options import read_settings
 
@@ -37,10 +37,12 @@ def add(nouns: Any) -> None:
     pair.add_argument("--replace", action="store_true", help="make a new key; the old files stay beside it as *.old")
     pair.set_defaults(run=run_pair)
     check = things.add_parser("check", help="ask the portal through the link, once")
+    check.add_argument("--pages", action="store_true", help="compare its public pages and scripts with this release")
     check.set_defaults(run=run_check)
     again = things.add_parser("reoffer", help="after a stolen link key: fetch answers again that were acknowledged")
     again.add_argument("--since", required=True, metavar="TIME", help="2027-01-04T08:00:00Z")
     again.set_defaults(run=run_reoffer)
+    portal_boxes.add_skip(things)
     portal_keys.add_card(things)
 
 
@@ -130,6 +132,8 @@ def run_check(options: argparse.Namespace) -> int:
     from relay.link.client import PortalLink
     from relay.wiring.link import make_link_settings
 
+    if options.pages:
+        return portal_boxes.run_pages(options)
     settings = read_settings(options)
     link = PortalLink(make_link_settings(settings))
     try:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from relay.core.clock import DAY, MINUTE, to_datetime
+from relay.core.clock import DAY, HOUR, MINUTE, to_datetime
 from relay.core.errors import LeaseLostError, LetterlockError
 from relay.core.ports import Actor, Event
 from relay.core.wire.sealed import MailboxDataError, parse_time
@@ -22,6 +22,8 @@ from relay.link.gate import Gate
 from relay.link.wire import Report
 from relay.log import Log
 from relay.mailbox.boxes import recall_message
+from relay.mailbox.incoming_sweep import sweep_entries
+from relay.mailbox.locks import note_lock, reopen_locked
 from relay.mailbox.renewals import queue_due_expiries, request_expiry
 from relay.mailbox.reply_boxes import close_idle_reply_boxes
 from relay.mailbox.states import BoxState, BoxStateError
@@ -87,8 +89,10 @@ class Keeper:
         look_after_late: Callable[[], int],
         compare: Callable[[PortalLink], None],
         is_mark_due: Callable[[], bool],
+        renew_words: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`look_after_late`: the pusher's; `compare`, `is_mark_due`: look at the mark (relay.link.reconcile)."""
+        """`look_after_late`: the pusher's; `compare`, `is_mark_due`: look at the mark (relay.link.reconcile);
+        `renew_words`: confirms mailboxes again that lost our word (relay.mailbox.account_words)."""
         self._database = database
         self._tenant = tenant
         self._actor = actor
@@ -98,6 +102,9 @@ class Keeper:
         self._look_after_late = look_after_late
         self._compare = compare
         self._is_mark_due = is_mark_due
+        self._renew_words = renew_words
+        self._hour_at: int | None = None
+        """When the hour's work was done last."""
         self._link: PortalLink | None = None
         self._look_at = 0.0
         self._is_known = False
@@ -145,6 +152,7 @@ class Keeper:
             ("forget", self._forget),
             ("mark", self._keep_mark),
             ("reports", self._keep_reports),
+            ("hourly", self._keep_hourly),
         ):
             try:
                 step()
@@ -189,6 +197,15 @@ class Keeper:
         with self._database.transaction() as tx:
             forget_pushes(tx, self._tenant, tx.now_ms() - KEEP_PUSHES_MS)
 
+    def _keep_hourly(self) -> None:
+        now = self._database.clock.now_ms()
+        if self._hour_at is not None and now - self._hour_at < HOUR:
+            return
+        self._renew_words()
+        reopen_locked(self._database, self._tenant, self._actor)
+        sweep_entries(self._database, self._tenant)
+        self._hour_at = now
+
     # --- with the portal ----------------------------------------------------------------------------------------------
 
     def _own_link(self) -> PortalLink:
@@ -224,10 +241,14 @@ class Keeper:
                 box = get_box(tx, self._tenant, report.box, lock=True)
             except NotFoundError:
                 return
+            if report.gen is not None and report.gen != box.gen:
+                # About a password that another has replaced: it must not end the new one.
+                return
             match report.kind:
                 case "wrong" | "locked" if box.kind != REPLY:
                     self._note_tries(tx, box, MAX_TRIES if report.kind == "locked" else report.count)
                 case "locked":
+                    note_lock(tx, box)
                     self._tell_once_a_day(tx, box, "locked")
                 case "forgot":
                     self._tell_once_a_day(tx, box, "forgot")

@@ -30,6 +30,8 @@ class Marks:
         self._has_failed = False
         self._given: int | None = None
         """The number that the portal has acknowledged to this process; None before the first comparison."""
+        self.sent_days: int | None = None
+        """How long readers see what they handed over, as the portal said with its mark."""
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -41,6 +41,12 @@ _log = Log("link")
 _PAGE = 100
 _BARRIER = (pushes.BOX, pushes.END, pushes.DELETE)
 """What must be done there before it may open."""
+_PAGES_A_TURN = 50
+"""So many pages are compared before the minute's other work has its turn."""
+_MOST_ODD = 10_000
+"""Boxes that are not ours or were named before; a portal that goes on naming such is not listened to any longer."""
+_STUCK_ATTEMPTS = 5
+"""With the pauses between them about a minute."""
 
 
 @dataclass(slots=True)
@@ -52,7 +58,13 @@ class _Walk:
     """When the page was asked for: what was pushed since need not be on it."""
     queued: int = 0
     strangers: int = 0
+    odd: int = 0
+    """Boxes that are not ours, or were named before."""
     is_over: bool = False
+    is_endless: bool = False
+    """The inventory had no end: what it did not name is pushed again."""
+    told: set[int] = field(default_factory=set)
+    """Pushes that hold up the opening and were told to an operator."""
     seen: set[str] = field(default_factory=set)
     """Boxes that the portal named. Compared by set and not by order: two databases may sort ids differently."""
 
@@ -76,6 +88,7 @@ class Reconciler:
     def compare(self, link: PortalLink) -> None:
         """Look at the mark; reconcile where it does not fit; give the next one. Raises LinkError, StorageError."""
         mark = link.get_mark()
+        self.marks.sent_days = mark.sent_days
         if self._walk is None and self.marks.is_restored(mark.number):
             _log.warning("reconcile-begun", held=mark.number)
             self._walk = _Walk()
@@ -84,13 +97,19 @@ class Reconciler:
         self._give(link, mark)
 
     def _go_on(self, link: PortalLink, walk: _Walk) -> bool:
-        """Walk on to the end; return whether all that must be done before it opens is done."""
-        while not walk.is_over:
+        """Walk on; return whether all that must be done before it opens is done.
+
+        Some pages at a time: an inventory without an end holds up nothing else, and ends when it names too many boxes
+        that are not ours.
+        """
+        for _ in range(_PAGES_A_TURN):
+            if walk.is_over:
+                break
             with self._database.reading() as tx:
                 walk.asked_at = tx.now_ms()
             page = link.get_inventory(walk.after, _PAGE)
             self._compare_page(link, walk, page)
-        if self._is_pending():
+        if not walk.is_over or self._is_pending(link, walk):
             return False
         self.marks.note_reconciled()
         self._note_end(walk)
@@ -100,9 +119,41 @@ class Reconciler:
     def _give(self, link: PortalLink, mark: Mark) -> None:
         self.marks.give(link, mark.number, is_reconciled=True)
 
-    def _is_pending(self) -> bool:
+    def _is_pending(self, link: PortalLink, walk: _Walk) -> bool:
+        """Tell whether something waits that must be done there before it may open.
+
+        Not what fails again and again for a box that the portal itself cannot open: nothing can be signed in to there.
+        For any other an operator is told, who can leave it out (`letterlock portal skip`).
+        """
         with self._database.reading() as tx:
-            return pushes.is_waiting(tx, self._tenant, _BARRIER)
+            if not pushes.is_waiting(tx, self._tenant, _BARRIER):
+                return False
+            waiting = pushes.waiting_kinds(tx, self._tenant, _BARRIER)
+        return any(not self._is_harmless(link, walk, one) for one in waiting)
+
+    def _is_harmless(self, link: PortalLink, walk: _Walk, push: pushes.Push) -> bool:
+        if push.attempts < _STUCK_ATTEMPTS:
+            return False
+        try:
+            held = link.get_box(push.box, 0)
+        except LinkUnknownError:
+            return True
+        with self._database.reading() as tx:
+            box = get_box(tx, self._tenant, push.box)
+        if push.kind == pushes.END and push.ref in ("close", "expire") and held.sha256 is None:
+            return True
+        newest = self._newest_given(box)
+        if push.kind == pushes.BOX and newest is not None and held.sha256 == newest.capsule_sha:
+            return True
+        if push.seq not in walk.told:
+            walk.told.add(push.seq)
+            reason = (
+                f"the restored portal stays shut: a {push.kind} of mailbox {push.box} fails again and again"
+                f" ({push.last_error}); to open it without: letterlock portal skip {push.box}"
+            )
+            with self._database.transaction() as tx:
+                tx.append_event(Event("alert.raised", self._actor, self._tenant, detail={"reason": reason}))
+        return False
 
     def _note_end(self, walk: _Walk) -> None:
         detail: dict[str, EventDetail] = {"queued": walk.queued, "unknown": walk.strangers}
@@ -112,6 +163,8 @@ class Reconciler:
             reason = f"the portal was restored or out of step: {walk.queued} things were pushed again"
             if walk.strangers:
                 reason += f"; it holds {walk.strangers} that the gateway does not know"
+            if walk.is_endless:
+                reason += "; its list of mailboxes had no end and was not read any further"
             if walk.queued or walk.strangers:
                 tx.append_event(Event("alert.raised", self._actor, self._tenant, detail={"reason": reason}))
 
@@ -123,18 +176,22 @@ class Reconciler:
             self._compare_tokens(walk, page.tokens)
             self._push_joins(walk)
         for held in page.boxes:
+            # Again is not wrong: a page that was broken off is asked for a second time. Again and again is no end.
+            walk.odd += held.box in walk.seen
             walk.seen.add(held.box)
             try:
                 with self._database.reading() as tx:
                     box = get_box(tx, self._tenant, held.box)
             except NotFoundError:
                 walk.strangers += 1
+                walk.odd += 1
                 continue
             self._compare_box(link, walk, box, held)
         if page.has_more and (not page.boxes or page.boxes[-1].box == walk.after):
             raise MailboxDataError("format", "inventory: the same page again")
         walk.after = page.boxes[-1].box if page.boxes else ""
-        if not page.has_more:
+        walk.is_endless = page.has_more and walk.odd > _MOST_ODD
+        if not page.has_more or walk.is_endless:
             for box in self._own_boxes():
                 if box.id not in walk.seen:
                     self._compare_box(link, walk, box, None)

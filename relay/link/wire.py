@@ -24,6 +24,8 @@ MAX_JOIN = 150 * 1000
 MAX_PARTS = 100
 MAX_CHUNKS = 2048
 MAX_INTEGER = 2**53 - 1
+MAX_SENT_DAYS = 3650
+"""What the portal's setting allows."""
 _HASH = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -60,6 +62,8 @@ class Report:
     count: int
     time: str = ""
     """As sent, untrusted."""
+    gen: int | None = None
+    """The generation that it is about; None from a portal that does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Mark:
 
     number: int | None
     is_waiting: bool
+    sent_days: int | None = None
+    """How long readers see what they handed over, by the portal's settings; None from one that does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,9 @@ def read_mark(untrusted: Mapping[str, Any]) -> Mark:
     number = untrusted.get("mark")
     if number is not None and not _is_integer(number):
         raise MalformedAnswerError("the mark is no number")
-    return Mark(number, untrusted.get("waiting") is True)
+    sent_days = untrusted.get("sent_days")
+    is_said = _is_integer(sent_days) and 1 <= sent_days <= MAX_SENT_DAYS
+    return Mark(number, untrusted.get("waiting") is True, sent_days if is_said else None)
 
 
 def read_reports(untrusted: Mapping[str, Any]) -> list[Report]:
@@ -224,6 +232,7 @@ def read_reports(untrusted: Mapping[str, Any]) -> list[Report]:
                     box if isinstance(box, str) and is_id(box) else "",
                     count if _is_integer(count) else 0,
                     str(raw.get("time"))[:20],
+                    gen if _is_integer(gen := raw.get("gen")) else None,
                 )
             )
         except MalformedAnswerError:

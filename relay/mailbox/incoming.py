@@ -105,8 +105,9 @@ class Incoming:
         policy: Callable[[], IncomingPolicy],
         tidings: Tidings,
         joins: JoinTaker | None = None,
+        receipt_ms: Callable[[], int] = lambda: RECEIPT_MS,
     ) -> None:
-        """`joins` None: no registration link was ever made."""
+        """`joins` None: no registration link was ever made. `receipt_ms`: how long receipts made now are kept."""
         self._desk = Desk(database, tenant, portal_id, actor)
         self._rekeys = Rekeys(self._desk, keys, generations, sealer, tidings)
         self._keys = keys
@@ -115,6 +116,7 @@ class Incoming:
         self._policy = policy
         self._tidings = tidings
         self._joins = joins
+        self._receipt_ms = receipt_ms
 
     def take(self, entry: Entry, fetch: Fetch) -> Result:
         """Verify an entry and make it true, or refuse it; return what the portal is told.
@@ -259,7 +261,7 @@ class Incoming:
         place = self._desk.place(known.box, decode_b64(known.generation.enc), known.generation.gen)
         state = "arrived" if result is Result.TAKEN else "refused"
         now = self._desk.database.clock.now_ms()
-        return self._sealer.seal_receipt(place, item_id, state, now, now + RECEIPT_MS, copy=copy)
+        return self._sealer.seal_receipt(place, item_id, state, now, now + self._receipt_ms(), copy=copy)
 
     def _note_reply(self, tx: Tx, box: Box, message: BoxMessage, prepared: PreparedReply) -> None:
         detail: dict[str, EventDetail] = {

@@ -21,8 +21,18 @@ from relay.store.repositories.mailbox_cards import newest_card
 from relay.store.repositories.mailbox_entries import find_seen, note_entry
 from relay.store.repositories.mailbox_messages import BoxMessage
 
-RECEIPT_MS = 90 * DAY
-"""How long receipts and account words are kept."""
+RECEIPT_MS = 3680 * DAY
+"""How long receipts are kept where the portal does not say how long it keeps what they are about: its most, and some
+days for what is late."""
+ACCOUNT_MS = 3680 * DAY
+"""How long account words are kept at most. A newer generation ends them, and before their time is over another follows
+(relay.mailbox.account_words)."""
+_LATE_DAYS = 30
+
+
+def receipt_ms(sent_days: int | None) -> int:
+    """Return how long a receipt is kept, so that it outlives what the reader sees as sent."""
+    return RECEIPT_MS if sent_days is None else (sent_days + _LATE_DAYS) * DAY
 
 
 class Tidings(Protocol):

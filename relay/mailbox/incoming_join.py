@@ -31,6 +31,7 @@ from relay.core.wire.sealed import (
     read_card,
 )
 from relay.mailbox.generations import JOIN, Generations
+from relay.mailbox.incoming_desk import ACCOUNT_MS
 from relay.mailbox.incoming_values import JoinEntry, Result
 from relay.mailbox.join_notices import MAILBOX, PDF, JoinNotices
 from relay.mailbox.joins import Joins, end_join
@@ -53,7 +54,6 @@ from relay.store.repositories.passwords import add_password, next_version
 MOST_LINKS = 3
 """Links in all for one registration: a portal that invents answers cannot have mails sent without end."""
 _NO_BOX = ""
-_WORD_MS = 90 * DAY
 _METHODS = {MAILBOX: Method.WEBMAIL, PDF: Method.PDF}
 _CHOICES = {MAILBOX: "a mailbox", PDF: "PDF"}
 
@@ -174,7 +174,7 @@ class IncomingJoins:
             capsule.octets, self._grant(capsule.box), name
         )
         place = Place(self._tenant, self._portal, capsule.box, 1, capsule.enc, card.serial, 1)
-        word = self._sealer.seal_account(place, Account(1, capsule.enc, capsule.sign), now, now + _WORD_MS)
+        word = self._sealer.seal_account(place, Account(1, capsule.enc, capsule.sign), now, now + ACCOUNT_MS)
         box = Box(
             id=capsule.box,
             tenant=self._tenant,

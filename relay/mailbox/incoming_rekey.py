@@ -13,10 +13,11 @@ from relay.core.wire.sealed import (
     read_card,
     verify_rekey,
 )
+from relay.mailbox.account_words import drop_older_words
 from relay.mailbox.boxes import accept_rekey
 from relay.mailbox.capsules import close_capsule, hash_capsule
 from relay.mailbox.generations import Generations
-from relay.mailbox.incoming_desk import RECEIPT_MS, Desk, EndedError, Tidings
+from relay.mailbox.incoming_desk import ACCOUNT_MS, Desk, EndedError, Tidings
 from relay.mailbox.incoming_values import RekeyEntry, Result
 from relay.mailbox.seal import Sealer
 from relay.mailbox.states import BoxState
@@ -58,7 +59,7 @@ class Rekeys:
         place = self._desk.place(box, capsule.enc, capsule.gen)
         with self._desk.database.reading() as tx:
             now = tx.now_ms()
-        word = self._sealer.seal_account(place, account, now, now + RECEIPT_MS)
+        word = self._sealer.seal_account(place, account, now, now + ACCOUNT_MS)
         generation = self._generations.keep_browsers(capsule, now, escrow_fits=has_escrow)
         with self._desk.database.transaction() as tx:
             before = self._desk.lock(tx, box)
@@ -66,6 +67,7 @@ class Rekeys:
             after = accept_rekey(tx, before, generation, self._desk.actor)
             # The portal holds this capsule already: the reader gave it to it.
             pushes.drop_pushes(tx, self._desk.tenant, box.id, [pushes.BOX])
+            drop_older_words(tx, after, self._desk.actor)
             self._desk.queue(tx, word)
             self._tidings.rekeyed(tx, before, after)
             if not has_escrow and card is not None and _wants_escrow(card):

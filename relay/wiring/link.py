@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pdfmail.passphrase import generate_password
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Actor, Event, Grant
+from relay.core.resources import static_folder
 from relay.delivery.endings import plan_ending
 from relay.delivery.errors import Why
 from relay.delivery.outcome import Deferred, Delivered, Outcome
@@ -20,6 +21,8 @@ from relay.link.config import LinkSettings
 from relay.link.errors import LinkDownError
 from relay.link.gate import Gate
 from relay.link.keeper import Keeper
+from relay.link.page_watch import PageWatch
+from relay.link.pages import Release, open_fetch
 from relay.link.ports import CopyEnd, Renew
 from relay.link.pulls import Puller
 from relay.link.pushes import Pusher
@@ -27,7 +30,9 @@ from relay.link.reconcile import Reconciler
 from relay.link.scanner import ClamdScanner
 from relay.link.steps import Steps
 from relay.log import Log
+from relay.mailbox.account_words import AccountWords
 from relay.mailbox.incoming import Incoming, IncomingPolicy
+from relay.mailbox.incoming_desk import Desk, receipt_ms
 from relay.mailbox.incoming_join import IncomingJoins
 from relay.mailbox.incoming_reply import Replies
 from relay.mailbox.joins import Joins
@@ -76,13 +81,14 @@ class PortalEndings:
 
 @dataclass(frozen=True, slots=True)
 class LinkParts:
-    """The three threads' work, made of one process's parts. Tests drive them by hand."""
+    """The threads' work, made of one process's parts. Tests drive them by hand."""
 
     pusher: Pusher
     puller: Puller
     keeper: Keeper
     gate: Gate
     database: Database
+    watch: PageWatch
 
     def report(self) -> dict[str, object]:
         """Return counters for the health endpoint."""
@@ -171,6 +177,8 @@ def make_parts(
         policy=lambda: IncomingPolicy(MAX_MESSAGE_OCTETS, server_mode=has_server_mode),
         tidings=notices,
         joins=joins,
+        # Asked with each receipt: the portal says it with its mark.
+        receipt_ms=lambda: receipt_ms(marks.sent_days),
     )
     reports = DsnReports(
         database,
@@ -212,8 +220,15 @@ def make_parts(
         look_after_late=pusher.look_after_late,
         compare=reconciler.compare,
         is_mark_due=lambda: reconciler.is_due,
+        renew_words=AccountWords(Desk(database, tenant, portal_id, actor), sealer).renew,
     )
-    return LinkParts(pusher, puller, keeper, gate, database)
+    watch = PageWatch(database, tenant, actor, open_fetch(settings.portal.url), read_release)
+    return LinkParts(pusher, puller, keeper, gate, database, watch)
+
+
+def read_release() -> Release:
+    """Return the pages' files of this release. Raises ConfigurationError."""
+    return Release.read(static_folder() / "portal" / "dist" / "manifest.json")
 
 
 def run_link(settings: Settings, stop: threading.Event) -> None:
@@ -233,9 +248,11 @@ def run_link(settings: Settings, stop: threading.Event) -> None:
         threading.Thread(target=parts.puller.run, args=(stop,), name="pull"),
         threading.Thread(target=parts.keeper.run, args=(stop,), name="keep"),
     ]
+    # Nobody waits for it at the end: a public side that gives no answer must hold up no stop.
+    watch = threading.Thread(target=parts.watch.run, args=(stop,), name="watch", daemon=True)
     try:
         parts.pusher.begin(host_fell=note_start(settings.run_dir, "link"))
-        for thread in threads:
+        for thread in (*threads, watch):
             thread.start()
         say_ready()
         parts.pusher.run(stop, lambda seconds: _wait(wake, stop, seconds))

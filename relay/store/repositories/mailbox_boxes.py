@@ -151,6 +151,20 @@ def boxes_to_expire(tx: Tx, tenant: str, now_ms: int, limit: int = 100) -> list[
     return [_from_row(row) for row in rows]
 
 
+def unconfirmed_mailboxes(tx: Tx, tenant: str, until_ms: int, limit: int = 100) -> list[Box]:
+    """Return mailboxes in use whose reader made the newest keys and has no word of ours on them after `until_ms`."""
+    rows = tx.fetch_all(
+        _SELECT  # noqa: S608 - our own column names
+        + "WHERE tenant = ? AND kind = 'mailbox' AND state = 'active'"
+        " AND EXISTS (SELECT 1 FROM mailbox_generation g WHERE g.box = mailbox.id AND g.gen = mailbox.gen"
+        " AND g.made_by = 'browser')"
+        " AND NOT EXISTS (SELECT 1 FROM mailbox_message m WHERE m.box = mailbox.id AND m.gen = mailbox.gen"
+        " AND m.kind = 'account' AND m.deleted_at IS NULL AND m.expires_at > ?) ORDER BY id LIMIT ?",
+        [tenant, until_ms, limit],
+    )
+    return [_from_row(row) for row in rows]
+
+
 def idle_reply_boxes(tx: Tx, tenant: str, before_ms: int, limit: int = 100) -> list[Box]:
     """Return open reply boxes made before a time that no PDF in force leads to: no ticket kept, no password in use."""
     rows = tx.fetch_all(

@@ -14,6 +14,15 @@ _REFUSED = insert_sql("mailbox_quarantine", _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
+class SeenEntry:
+    """An entry that was noted."""
+
+    box: str
+    outer_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantinedEntry:
     """A refused entry as it came. Field order is the column order."""
 
@@ -72,6 +81,45 @@ def get_quarantined(tx: Tx, tenant: str, entry_id: str) -> QuarantinedEntry:
     if row is None:
         raise NotFoundError(f"refused entry {entry_id}: there is none")
     return _from_row(row)
+
+
+def entries_of_kind(tx: Tx, tenant: str, kind: str, until_ms: int, limit: int) -> list[SeenEntry]:
+    """Return entries of one kind that were noted until a time, oldest first."""
+    rows = tx.fetch_all(
+        "SELECT box, outer_id, at FROM mailbox_seen WHERE tenant = ? AND kind = ? AND at <= ? ORDER BY at LIMIT ?",
+        [tenant, kind, until_ms, limit],
+    )
+    return [SeenEntry(*row) for row in rows]
+
+
+def forget_entry(tx: Tx, tenant: str, box_id: str, outer_id: str) -> bool:
+    """Forget one entry; False when there is none."""
+    sql = "DELETE FROM mailbox_seen WHERE box = ? AND outer_id = ? AND tenant = ?"
+    return tx.run(sql, [box_id, outer_id, tenant]) == 1
+
+
+def forget_seen(tx: Tx, tenant: str, before_ms: int, limit: int) -> int:
+    """Forget up to `limit` entries noted before a time whose coming again changes nothing; return how many.
+
+    Answers and rekeys stay while they could be taken again: until a newer generation was accepted.
+    """
+    return tx.run(
+        "DELETE FROM mailbox_seen WHERE (box, outer_id) IN (SELECT s.box, s.outer_id FROM mailbox_seen s"
+        " WHERE s.tenant = ? AND s.at < ? AND (s.kind NOT IN ('reply', 'rekey') OR EXISTS"
+        " (SELECT 1 FROM mailbox b JOIN mailbox_generation g ON g.box = b.id AND g.gen = b.gen"
+        " WHERE b.id = s.box AND g.accepted_at > s.at)) ORDER BY s.at LIMIT ?)",
+        [tenant, before_ms, limit],
+    )
+
+
+def forget_quarantine(tx: Tx, tenant: str, before_ms: int, most: int, limit: int) -> int:
+    """Forget up to `limit` refused entries that are older than a time or more than the newest `most`."""
+    return tx.run(
+        "DELETE FROM mailbox_quarantine WHERE id IN (SELECT id FROM mailbox_quarantine WHERE tenant = ? AND"
+        " (at < ? OR id IN (SELECT id FROM mailbox_quarantine WHERE tenant = ? ORDER BY at DESC, id LIMIT ? OFFSET ?))"
+        " LIMIT ?)",
+        [tenant, before_ms, tenant, limit, most, limit],
+    )
 
 
 def forget_entries(tx: Tx, tenant: str, box_id: str) -> int:

@@ -197,6 +197,17 @@ def is_waiting(tx: Tx, tenant: str, kinds: Sequence[str]) -> bool:
     return tx.fetch_one(sql, [tenant, *kinds]) is not None
 
 
+def waiting_kinds(tx: Tx, tenant: str, kinds: Sequence[str], limit: int = 1000) -> list[Push]:
+    """Return the oldest rows of these kinds that wait."""
+    marks = ", ".join("?" * len(kinds))
+    rows = tx.fetch_all(
+        f"SELECT {_LIST} FROM portal_push p WHERE p.state = 'waiting' AND p.tenant = ?"  # noqa: S608
+        f" AND p.kind IN ({marks}) ORDER BY p.seq LIMIT ?",
+        [tenant, *kinds, limit],
+    )
+    return [_from_row(row) for row in rows]
+
+
 def is_done_since(tx: Tx, tenant: str, kind: str, *, box: str, ref: str, since_ms: int) -> bool:
     """Tell whether the same was pushed at that time or later."""
     sql = (
