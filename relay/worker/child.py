@@ -10,6 +10,7 @@ from pathlib import Path
 from relay.core.errors import LetterlockError
 from relay.log import Log, configure_logging
 from relay.settings import load_settings
+from relay.worker.pool import allow_cpu
 
 _log = Log("worker-child")
 EX_SOFTWARE = 70
@@ -35,6 +36,7 @@ def run_child(pipe: Connection, settings_path: str, slot: int) -> None:
             if works is None:
                 return
             for work in works:
+                allow_cpu(settings.worker.job_seconds)
                 try:
                     pipeline.handle(work)
                     pipe.send(DONE)

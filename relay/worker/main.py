@@ -17,7 +17,16 @@ from relay.process.health import HealthSocket
 from relay.process.life import note_start, say_ready
 from relay.process.wake import WakeReceiver, WakeSender
 from relay.settings import Settings
-from relay.spool.claims import LEASE_MS, claim_work, clean_stop, extend, give_back, release_copies, release_owners
+from relay.spool.claims import (
+    LEASE_MS,
+    MAX_CRASHES,
+    claim_work,
+    clean_stop,
+    extend,
+    give_back,
+    release_copies,
+    release_owners,
+)
 from relay.spool.values import Work
 from relay.store.base import Database
 from relay.worker.child import FAILED, run_child
@@ -82,6 +91,10 @@ class Worker:
                 break
             count += len(works)
             self._open.update((work.message.id, work) for work in works)
+            if any(copy.crashes >= MAX_CRASHES for work in works for copy in work.copies):
+                # The last try of a message, alone by the claim: in a process that no other mail has touched.
+                self._pool.submit(works, alone=True)
+                continue
             for batch in _share(works, idle):
                 self._pool.submit(batch)
         return count

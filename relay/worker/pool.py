@@ -2,12 +2,14 @@
 
 Own supervision instead of concurrent.futures, because there one crash takes every queued job with it, running jobs
 cannot be stopped, and recycling deadlocks. Here one child does one job at a time over its own pipe; it is killed by
-wall clock, limited by rlimits, recycled by count, and its death concerns its own job alone.
+wall clock, limited by rlimits, recycled by count and by memory, and its death concerns its own job alone.
+docs/adr/0008-children-of-the-worker.md tells where this differs from relay.md and why.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import multiprocessing.connection
 import resource
@@ -18,6 +20,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 Entry = Callable[[Connection, str, int], None]
@@ -48,8 +51,15 @@ class PoolLimits:
     """Limits of one child."""
 
     job_seconds: float
+    """Of the wall clock, kept from outside; as many of CPU, kept by the kernel even if nobody is left outside."""
     memory_mib: int
+    """Address space."""
     recycle_jobs: int
+
+    @property
+    def recycle_mib(self) -> int:
+        """Resident memory above which a child is replaced when its jobs are done: it has grown, or leaks."""
+        return max(_LEAST_RECYCLE_MIB, self.memory_mib // 4)
 
 
 @dataclass(slots=True)
@@ -59,15 +69,45 @@ class _Child:
     jobs: deque[Any] = field(default_factory=deque)
     started: float = 0.0
     done: int = 0
+    is_for_one: bool = False
+    """It is replaced after the jobs that it has."""
+
+
+_LEAST_RECYCLE_MIB = 256
+_MOST_FILES = 512
+_STATM_RESIDENT = 1
+"""Place of the resident pages in /proc/PID/statm (proc(5))."""
 
 
 def limit_child(memory_mib: int) -> None:
-    """Apply the limits of pdf.md 1.4 that suit a whole worker: address space, no core dump (it would hold keys)."""
+    """Apply the limits of a whole worker: address space, open files, no core dump (it would hold keys)."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    size = memory_mib * 1024 * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or size < hard:
-        resource.setrlimit(resource.RLIMIT_AS, (size, hard))
+    _lower(resource.RLIMIT_AS, memory_mib * 1024 * 1024)
+    _lower(resource.RLIMIT_NOFILE, _MOST_FILES)
+
+
+def _lower(kind: int, limit: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def allow_cpu(seconds: float) -> None:
+    """Let this process use so many seconds of CPU from now on; then the kernel ends it by SIGXCPU.
+
+    A child says this before each job: the kernel counts over the whole life of a process.
+    """
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime + seconds)
+    _lower(resource.RLIMIT_CPU, limit)
+
+
+def _resident_mib(pid: int) -> int:
+    """Return the resident memory of a process, 0 when it has gone."""
+    try:
+        words = Path(f"/proc/{pid}/statm").read_text("ascii").split()
+    except OSError:
+        return 0
+    return int(words[_STATM_RESIDENT]) * resource.getpagesize() >> 20
 
 
 def _child_main(entry: Entry, pipe: Connection, argument: str, slot: int, memory_mib: int) -> None:
@@ -106,9 +146,19 @@ class WorkerPool:
         """Number of jobs handed out and not ended."""
         return sum(len(child.jobs) for child in self._children)
 
-    def submit(self, jobs: Sequence[Any]) -> None:
-        """Hand a batch to an idle child; it does the jobs one after the other and answers after each."""
-        child = next(child for child in self._children if not child.jobs)
+    def submit(self, jobs: Sequence[Any], *, alone: bool = False) -> None:
+        """Hand a batch to an idle child; it does the jobs one after the other and answers after each.
+
+        `alone` wants a child that has done nothing before and does nothing after.
+        """
+        idle = [child for child in self._children if not child.jobs]
+        child = idle[0]
+        if alone:
+            slot = self._children.index(next((one for one in idle if one.done == 0), child))
+            if self._children[slot].done:
+                self._retire(self._children[slot])
+            child = self._children[slot]
+            child.is_for_one = True
         child.jobs.extend(jobs)
         child.started = time.monotonic()
         try:
@@ -142,9 +192,14 @@ class WorkerPool:
                 child.started = time.monotonic()
         except (EOFError, OSError):
             return ended + self._bury(child, Fate.CRASHED)
-        if not child.jobs and child.done >= self._limits.recycle_jobs:
+        if not child.jobs and self._is_spent(child):
             self._retire(child)
         return ended
+
+    def _is_spent(self, child: _Child) -> bool:
+        if child.is_for_one or child.done >= self._limits.recycle_jobs:
+            return True
+        return child.process.pid is not None and _resident_mib(child.process.pid) > self._limits.recycle_mib
 
     def _bury(self, child: _Child, fate: Fate) -> list[Ended]:
         """The child is dead: its first open job met the fate, the others never began."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -10,11 +11,12 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from relay.worker.pool import Ended, Fate, PoolLimits, WorkerPool
+from relay.worker.pool import Ended, Fate, PoolLimits, WorkerPool, allow_cpu
 
 
 def obey(pipe: Connection, _argument: str, _slot: int) -> None:
     """A child that does what its jobs say."""
+    grown: list[bytearray] = []
     while (jobs := pipe.recv()) is not None:
         for job in jobs:
             if job == "segfault":
@@ -28,6 +30,20 @@ def obey(pipe: Connection, _argument: str, _slot: int) -> None:
                     pipe.send("memory")
                     continue
                 pipe.send(len(held))
+            elif job == "spin":
+                allow_cpu(0.1)
+                while True:
+                    pass
+            elif job == "open":
+                opened: list[int] = []
+                with contextlib.suppress(OSError):
+                    opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(5000))
+                for number in opened:
+                    os.close(number)
+                pipe.send(len(opened))
+            elif job == "grow":
+                grown.append(bytearray(b"x") * (300 << 20))
+                pipe.send((job, os.getpid()))
             else:
                 pipe.send((job, os.getpid()))
 
@@ -87,6 +103,29 @@ def test_children_are_recycled_after_their_jobs(pool: WorkerPool) -> None:
         pool.submit([number])
         seen.add(collect(pool, 1)[0].answer[1])
     assert len(seen) >= 4
+
+
+def test_the_kernel_keeps_files_and_cpu_and_a_child_that_has_grown_is_replaced() -> None:
+    pool = WorkerPool(obey, "", 1, PoolLimits(job_seconds=60, memory_mib=1024, recycle_jobs=100))
+    pool.submit(["open", "a", "grow"])
+    opened, small, grown = collect(pool, 3)
+    assert 0 < opened.answer < 512
+    pool.submit(["b", "spin"])
+    other, spun = collect(pool, 2)
+    pool.close(1)
+    assert small.answer[1] == grown.answer[1] != other.answer[1]
+    assert (spun.fate, spun.exit_code) == (Fate.CRASHED, -signal.SIGXCPU)
+
+
+def test_a_job_alone_has_a_child_of_its_own() -> None:
+    pool = WorkerPool(obey, "", 1, PoolLimits(job_seconds=60, memory_mib=1024, recycle_jobs=100))
+    seen = []
+    for job, alone in (("a", True), ("b", False), ("c", False), ("d", True), ("e", False)):
+        pool.submit([job], alone=alone)
+        seen.append(collect(pool, 1)[0].answer[1])
+    pool.close(1)
+    assert seen[1] == seen[2]
+    assert len(set(seen)) == 4
 
 
 def test_close_tells_how_open_jobs_ended() -> None:
