@@ -138,7 +138,7 @@ MAILBOX: Mapping[str, str] = MappingProxyType(
         "language": "Language",
         "close-box": "Close my mailbox",
         "close-why": "This ends your mailbox for good. Everything in it is deleted: messages, drafts and sent replies. "
-        "Download what you want to keep first.",
+        "First download what you want to keep.",
         "close-ask": "Close this mailbox?",
         "close-ask-why": "Nobody can bring its messages back afterwards, not even {org}. The people who wrote to you "
         "are told. If {org} writes to you again, you get a new, empty mailbox.",

@@ -94,8 +94,6 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "tries": "{n} tries left.",
         "tries.one": "One try left.",
         "locked": "This page is locked",
-        "locked.why": "There were too many wrong passwords. The person who wrote to you has been told.",
-        "locked.do": "Please call {organisation}: {phone}.",
         "secret.form.b32": "This does not look like the password of a PDF. "
         "It has 16 letters and digits, like dghz-4eb6-7gnc-xxd6.",
         "secret.form.digits": "This does not look like the password of a PDF. It has 24 digits.",

@@ -1,4 +1,4 @@
-"""T8: the mailbox by axe, at 320 px, in the dark, in both languages, and without a pointer."""
+"""T8: the mailbox by axe, at 320 px, at 200 %, in the dark, in both languages, and without a pointer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICTURES = os.environ.get("LETTERLOCK_PICTURES", "")
 def test_every_view_is_accessible(lang: str, schemes: list[str]) -> None:
     """No finding of axe (WCAG 2.2 AA and best practice), nothing wider than the window, no target under 24 px."""
     box = SealedBox()
-    samples = fill_box(box)
+    samples, withdrawn = fill_box(box), box.add_withdrawn()
     with run_portal(box) as portal:
         portal.state.seen.add(samples.answer.id)
         portal.state.others.append(
@@ -40,6 +40,7 @@ def test_every_view_is_accessible(lang: str, schemes: list[str]) -> None:
             contract=samples.contract.id,
             answer=samples.answer.id,
             damaged=samples.damaged.id,
+            withdrawn=withdrawn.id,
             **portal.open_session(),
         )
     assert faults == []

@@ -24,6 +24,7 @@ export async function run({ page, input }) {
       await until(() => page.$("#read .mail-text a"), "the body");
     },
     damaged: () => open(page, `#/m/${input.damaged}`),
+    withdrawn: () => open(page, `#/m/${input.withdrawn}`),
     compose: async () => {
       await open(page, `#/reply/${input.answer}`);
       await until(() => page.$("#text"), "the composer");
@@ -33,9 +34,14 @@ export async function run({ page, input }) {
     account: async () => {
       await open(page, "#/account");
       await until(() => page.$("#read .file"), "the sessions");
-      await page.$eval("#read details", (one) => (one.open = true));
+      await page.$$eval("#read details", (all) => all.forEach((one) => (one.open = true)));
+    },
+    closing: async () => {
+      await page.$eval("#read .button.danger", (one) => one.click());
+      await until(() => page.$("dialog[open]"), "the question");
     },
     keys: async () => {
+      await page.$eval("dialog[open]", (one) => one.close());
       await open(page, "#/");
       await until(() => page.$("#split[data-view=list]"), "the list");
       await page.$eval("#keys", (one) => one.click());
@@ -50,7 +56,7 @@ export async function run({ page, input }) {
       for (const [width, height] of WIDTHS) {
         await page.setViewport({ width, height });
         const place = `${name} ${input.lang} ${scheme} ${width}`;
-        faults.push(...(await runAxe(page)).map((fault) => `${place}: ${fault}`));
+        faults.push(...(await runAxe(page, { onlyColours: scheme === "dark" })).map((fault) => `${place}: ${fault}`));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) faults.push(`${place}: ${wide}px too wide`);
         const small = await page.evaluate(() =>
@@ -64,6 +70,17 @@ export async function run({ page, input }) {
         if (input.pictures) await page.screenshot({ path: path.join(input.pictures, `${name}-${input.lang}-${scheme}-${width}.png`), fullPage: width < 1000 });
       }
     }
+    // WCAG 2.2, 1.4.4: a window of 1280 at 200 %, and text of twice the size.
+    await page.setViewport({ width: 640, height: 435, deviceScaleFactor: 2 });
+    const large = await page.evaluate(() => {
+      const measure = () => document.documentElement.scrollWidth - innerWidth;
+      const zoomed = measure();
+      document.documentElement.style.fontSize = "200%";
+      const wide = measure();
+      document.documentElement.style.fontSize = "";
+      return Math.max(zoomed, wide);
+    });
+    if (large > 0) faults.push(`${name} ${input.lang} at 200 %: ${large}px too wide`);
     // WCAG 2.2, 1.4.12: a reader's own spacing of text must not push anything out of the window.
     await page.setViewport({ width: 320, height: 640 });
     const spaced = await page.evaluate((css) => {
