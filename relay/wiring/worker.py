@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pdfmail.html import ConfinedRenderer
-from pdfmail.passphrase import generate_password
+from pdfmail.passphrase import PasswordForm, generate_password
 from pdfmail.template import TemplateCache
 from relay.actions.base import Action
 from relay.actions.clear import PassAction
@@ -16,6 +16,7 @@ from relay.actions.refuse import DiscardAction, ForwardAction, HoldAction, Rejec
 from relay.actions.returned import ReturnAction
 from relay.actions.tell import SenderTeller
 from relay.core.decision import Method
+from relay.core.documents.organisation import Organisation
 from relay.message.texts import MailTexts
 from relay.organisation import CurrentOrganisation
 from relay.pipeline import Pipeline
@@ -24,6 +25,11 @@ from relay.protect.pdf import PdfTools
 from relay.settings import Settings
 from relay.wiring import make_hop_for, make_mailer, open_database, open_keystore, possible_methods, process_actor
 from relay.wiring.mailboxes import make_registration_action, make_reply_boxes, make_webmail_action
+
+
+def make_password_maker(organisation: Callable[[], Organisation]) -> Callable[[], str]:
+    """Return what makes a PDF's password, in the form that the policy of now wants; old passwords stay as they are."""
+    return lambda: generate_password(PasswordForm(organisation().policy.switches.password_form.value))
 
 
 @contextmanager
@@ -49,7 +55,7 @@ def make_pipeline(settings: Settings, slot: int) -> Iterator[Pipeline]:
             tenant=tenant,
             hostname=hostname,
             actor=actor,
-            passwords=PairPasswords(database, keystore, tenant, actor, generate_password),
+            passwords=PairPasswords(database, keystore, tenant, actor, make_password_maker(organisation)),
             tools=tools,
             teller=teller,
             hold=hold,

@@ -73,6 +73,15 @@ class PasswordMode(StrEnum):
     MESSAGE = "message"
 
 
+class PasswordForm(StrEnum):
+    """How passwords of PDFs are written that the gateway makes; both hold about 80 bits."""
+
+    BASE32 = "base32"
+    """Four groups of four letters and digits."""
+    DIGITS = "digits"
+    """Six groups of four digits, for whoever speaks them on the telephone across languages."""
+
+
 class SubjectPolicy(StrEnum):
     """Subject of the carrier mail."""
 
@@ -204,6 +213,7 @@ class Switches:
     too_large: TooLarge = TooLarge.WEBMAIL
     pair_owner: PairOwner = PairOwner.AUTHOR
     password: PasswordMode = PasswordMode.PAIR
+    password_form: PasswordForm = PasswordForm.BASE32
     cipher: Cipher = Cipher.AES_256
     subject: SubjectPolicy = SubjectPolicy.KEEP
     registration: Registration = Registration.OFF
@@ -232,6 +242,7 @@ _SWITCH_KINDS: Mapping[str, type[StrEnum]] = {
     "too_large": TooLarge,
     "pair_owner": PairOwner,
     "password": PasswordMode,
+    "password_form": PasswordForm,
     "cipher": Cipher,
     "subject": SubjectPolicy,
     "registration": Registration,

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from pdfmail.passphrase import generate_password
 from pdfmail.template import TemplateCache
 from relay.actions.base import Action
 from relay.actions.clear import PassAction
@@ -54,6 +53,7 @@ from relay.store.repositories.copies import StoredCopy, copies_of
 from relay.store.repositories.decisions import StoredDecision, decisions_of
 from relay.store.repositories.events import recent_events
 from relay.store.repositories.messages import get_key
+from relay.wiring.worker import make_password_maker
 from tests.contract.store.databases import SteppedClock, new_sqlite_url
 from tests.integration.delivery.conftest import SHORT
 from tests.integration.delivery.fault_server import Dialogue, FaultServer
@@ -119,7 +119,9 @@ class Stage:
                 tenant=TENANT,
                 hostname=HOST,
                 actor=WORKER,
-                passwords=PairPasswords(self.db, self.keys, TENANT, WORKER, generate_password),
+                passwords=PairPasswords(
+                    self.db, self.keys, TENANT, WORKER, make_password_maker(lambda: self.organisation)
+                ),
                 tools=PdfTools(None, TemplateCache(), self.folder, MailTexts()),
                 teller=teller,
                 hold=hold,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
+import pikepdf
 import pytest
 
 from relay.store.repositories.events import events_of
@@ -41,6 +44,32 @@ def test_the_cipher_s_warning_comes_with_the_password_and_not_with_each_mail(sta
     stage.send()
     stage.work()
     assert not stage.told(ANNA)
+
+
+def test_a_policy_may_want_passwords_of_digits(stage: Stage) -> None:
+    """New ones only: what a pair has stays."""
+    digits = re.compile(r"(?<![\w-])\d{4}(?:-\d{4}){5}(?![\w-])")
+    stage.send(subject="{pdf} One")
+    stage.work()
+    (old,) = stage.told(ANNA)
+    assert not digits.search(text_of(old))
+    stage.clock.advance(1000)
+    stage.change(policy={"switches": {"password_form": "digits"}})
+    stage.send(subject="{password} Two")
+    stage.work()
+    (again,) = stage.told(ANNA)
+    assert not digits.search(text_of(again))
+    stage.clock.advance(1000)
+    message_id = stage.send("kim@partner.example", subject="Three")
+    stage.work()
+    (new,) = stage.told(ANNA)
+    found = digits.search(text_of(new))
+    assert found is not None
+    (pdf,) = [one for one in stage.left(message_id, "kim@partner.example").walk() if one.get_filename()]
+    octets = pdf.get_payload(decode=True)
+    assert isinstance(octets, bytes)
+    with pikepdf.open(io.BytesIO(octets), password=found[0]) as opened:
+        assert len(opened.pages)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ BAD: list[tuple[str, object, str]] = [
     ("policy", {"switches": {"dsn": "maybe"}}, "policy.switches.dsn"),
     ("policy", {"switches": {"registration": True}}, "policy.switches.registration"),
     ("policy", {"switches": {"reply_secret": "code"}}, "policy.switches.reply_secret"),
+    ("policy", {"switches": {"password_form": "words"}}, "policy.switches.password_form"),
     ("policy", {"switches": {"reply_files": False}}, "policy.switches.reply_files"),
     ("policy", {"switches": {"reply_link_days": 366}}, "policy.switches.reply_link_days"),
     ("policy", {"switches": {"join_days": "14"}}, "policy.switches.join_days"),
