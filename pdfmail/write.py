@@ -78,8 +78,9 @@ def write_pdf(
         fields = tuple(_abridge(template, field) for field in fields)
     running = title.shown or title.value
 
-    mail = _attach_pictures(mail, plan.shown)
-    names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
+    if mail.images:
+        mail = _attach_pictures(mail, plan.shown)
+        names = make_unique([ORIGINAL_NAME, *(clean_name(item.name) for item in mail.attachments)])[1:]
     file = PdfFile(out, options.cipher, options.user_password)
     draft = DocumentDraft(file, template, wording.document_title)
     files, rows = _embed_attachments(file, mail, names, template)

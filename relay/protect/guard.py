@@ -50,12 +50,12 @@ def check_carrier(beginning: bytes, job: PdfJob) -> None:
     if not separator:
         raise _refuse("carrier mail's header is not in its first piece")
     parsed = BytesParser(policy=email_policy.compat32).parsebytes(header + b"\r\n\r\n", headersonly=True)
-    added = {name.lower() for name, _ in job.added}
+    added, removed = {name.lower() for name, _ in job.added}, job.removed
     for name in parsed:
         lowered = name.lower()
         if lowered in added:
             continue
-        if lowered in job.removed or (lowered not in _KEPT and not _LIST_FIELD.fullmatch(lowered)):
+        if lowered in removed or (lowered not in _KEPT and not _LIST_FIELD.fullmatch(lowered)):
             raise _refuse(f"carrier mail has the field {lowered[:40]}")
     if not job.show_subject and len(job.subject) >= 4 and job.subject in _decoded_subject(parsed.get("Subject", "")):
         raise _refuse("carrier mail shows a confidential subject")
