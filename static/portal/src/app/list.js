@@ -92,7 +92,7 @@ function showSentRow(app, item, currentId) {
     time: item.time,
     subject: item.subject,
     files: findFiles(item.parts).length,
-    extra: [showSentState(app, item), item.until && app.words.daysUntil(item.until) < 14 && h("span.pill.warn", null, app.words.t("until", { date: app.words.date(item.until) }))],
+    extra: [showSentState(app, item), " ", item.until && app.words.daysUntil(item.until) < 14 && h("span.pill.warn", null, app.words.t("until", { date: app.words.date(item.until) }))],
   });
 }
 
