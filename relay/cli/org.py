@@ -14,7 +14,10 @@ from relay.core.clock import to_datetime
 
 if TYPE_CHECKING:
     from relay.core.documents.organisation import Organisation
+    from relay.core.ports import Actor
     from relay.settings import Settings
+    from relay.store.base import Tx
+    from relay.store.repositories.configuration import Document
 
 
 def add(nouns: Any) -> None:
@@ -59,28 +62,32 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_put(options: argparse.Namespace) -> int:
     """Check the file against all other active documents and store it."""
-    from relay.organisation import load_organisation
-    from relay.store.repositories.configuration import activate, active_documents, add_draft
-
     try:
         text = options.file.read_text("utf-8")
-        value = json.loads(text)
+        json.loads(text)
     except OSError as error:
         raise CommandError(f"{options.file} cannot be read ({error.strerror})", EX_NOINPUT) from error
     except ValueError as error:
         raise CommandError(f"{options.file} is not JSON: {error}", EX_DATAERR) from error
     with open_inside(options) as (settings, database), database.transaction() as tx:
-        tenant = settings.host.tenant
-        draft = add_draft(tx, tenant, options.kind, text, terminal_actor())
-        documents = {**active_documents(tx, tenant), options.kind: draft}
-        # Raises for what is wrong in it or does not fit the others; then nothing is stored.
-        _check(settings, load_organisation(documents))
-        del value
-        if not options.draft:
-            activate(tx, tenant, options.kind, draft.version, terminal_actor())
+        draft = put_document(tx, settings, options.kind, text, terminal_actor(), is_draft=options.draft)
     state = "stored as draft" if options.draft else "is active"
     sys.stdout.write(f"{options.kind} version {draft.version} {state}\n")
     return 0
+
+
+def put_document(tx: Tx, settings: Settings, kind: str, text: str, actor: Actor, *, is_draft: bool) -> Document:
+    """Store JSON text as a new version and make it active, or leave it a draft.
+
+    Raises for what is wrong in it or does not fit the others; the caller's transaction then stores nothing.
+    """
+    from relay.organisation import load_organisation
+    from relay.store.repositories.configuration import activate, active_documents, add_draft
+
+    tenant = settings.host.tenant
+    draft = add_draft(tx, tenant, kind, text, actor)
+    _check(settings, load_organisation({**active_documents(tx, tenant), kind: draft}))
+    return draft if is_draft else activate(tx, tenant, kind, draft.version, actor)
 
 
 def _check(settings: Settings, organisation: Organisation) -> None:

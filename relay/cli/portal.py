@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from relay.cli import portal_boxes, portal_keys
+from relay.cli import portal_boxes, portal_keys, portal_use
 from relay.cli.exits import EX_CANTCREAT, EX_NOINPUT, EX_UNAVAILABLE, CommandError
-from relay.cli.options import read_settings
+from relay.cli.options import open_inside, read_settings
 
 LINK_DAYS = 3650
 """As long as the portal's own: what ends such a certificate is that it is pinned no more, not its date."""
@@ -39,6 +39,9 @@ def add(nouns: Any) -> None:
     check = things.add_parser("check", help="ask the portal through the link, once")
     check.add_argument("--pages", action="store_true", help="compare its public pages and scripts with this release")
     check.set_defaults(run=run_check)
+    use = things.add_parser("use", help="let the policy end in webmail in place of PDF, wherever nothing else is said")
+    use.add_argument("--draft", action="store_true", help="store the new policy without making it active")
+    use.set_defaults(run=portal_use.run_use)
     again = things.add_parser("reoffer", help="after a stolen link key: fetch answers again that were acknowledged")
     again.add_argument("--since", required=True, metavar="TIME", help="2027-01-04T08:00:00Z")
     again.set_defaults(run=run_reoffer)
@@ -98,7 +101,7 @@ def run_pair(options: argparse.Namespace) -> int:
         f"  on the portal's host   letterlock-portal pair {dict(LINK_FILES)['link_certificate']}   (copy it there)\n"
         f"  here, with keyd up     letterlock portal card new\n"
         f"  here                   restart all processes, letterlock portal check\n"
-        f'  when it is good        let the policy\'s methods end in "webmail": letterlock org put policy\n'
+        f"  when it is good        letterlock portal use   (mail goes there where the policy says nothing else)\n"
     )
     return 0
 
@@ -127,9 +130,10 @@ def run_reoffer(options: argparse.Namespace) -> int:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    """Connect, ask for the mark, say how it went; 69 when the portal cannot be used."""
+    """Connect, ask for the mark, say how it went and whether mail goes there; 69 when the portal cannot be used."""
     from relay.core.errors import LetterlockError
     from relay.link.client import PortalLink
+    from relay.organisation import CurrentOrganisation
     from relay.wiring.link import make_link_settings
 
     if options.pages:
@@ -146,4 +150,12 @@ def run_check(options: argparse.Namespace) -> int:
     sys.stdout.write(f"The link is good; {seen}.\n")
     if mark.is_waiting:
         sys.stdout.write("The portal takes no logins until `letterlock link` has compared both sides.\n")
+    try:
+        with open_inside(options) as (_, database):
+            policy = CurrentOrganisation(database, settings.host.tenant)().policy
+    except LetterlockError as error:
+        # It is the link that is asked for; that it is good stays true.
+        sys.stdout.write(f"Whether mail goes there cannot be said: {error}\n")
+    else:
+        sys.stdout.write(f"Mail: {portal_use.describe_last_resort(policy)}\n")
     return 0

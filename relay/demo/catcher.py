@@ -21,7 +21,8 @@ from relay.demo.outbox import CaughtEnvelope, OutboxWriter
 MAX_SIZE = 100 * 1024 * 1024
 _BLOCK = 256 * 1024
 _MAX_LINE = 4096
-_PATH = re.compile(r"(?:FROM|TO):\s*<([^<>\s]*)>((?:\s+\S+)*)\s*", re.IGNORECASE)
+# RFC 5321 4.1.2: a quoted local part may hold blanks and brackets.
+_PATH = re.compile(r'(?:FROM|TO):\s*<((?:"(?:[^"\\]|\\.)*"|[^<>\s"])*)>((?:\s+\S+)*)\s*', re.IGNORECASE)
 _FEATURES = ("PIPELINING", f"SIZE {MAX_SIZE}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN")
 
 

@@ -76,7 +76,13 @@ def test_both_consoles_read_every_command_that_the_page_shows() -> None:
     for words in shown:
         _make_parser().parse_args(["..." if word == "..." else word for word in words[1:]])
     inside = shown_commands("letterlock")
-    assert {" ".join(words[1:3]) for words in inside} >= {"portal pair", "portal check", "portal card", "mailbox reset"}
+    assert {" ".join(words[1:3]) for words in inside} >= {
+        "portal pair",
+        "portal check",
+        "portal card",
+        "portal use",
+        "mailbox reset",
+    }
     for words in inside:
         build_parser().parse_args(words[1:])
 
@@ -259,7 +265,10 @@ def test_the_page_is_followed_to_a_good_link_a_back_up_and_new_keys(hosts: Hosts
             hosts.letterlock(*words[1:])
     cards = hosts.letterlock("portal", "card", "list")
     assert cards.count("superseded") == 4
-    assert "The link is good" in hosts.letterlock(*command_of("letterlock", "portal", "check"))
+    checked = hosts.letterlock(*command_of("letterlock", "portal", "check"))
+    assert "The link is good" in checked
+    assert "letterlock portal use" in checked
+    assert "smime, openpgp, webmail" in hosts.letterlock(*command_of("letterlock", "portal", "use"))
     hosts.letterlock("backup", str(hosts.folder / "inside.bak"))
     listed = run("tar", "tf", str(hosts.folder / "inside.bak"))
     assert {"files/link/inside.pem", "files/link/inside.key", "files/link/portal.pem"} <= set(listed.split())

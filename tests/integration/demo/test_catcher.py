@@ -69,6 +69,19 @@ def test_keeps_mail_byte_for_byte_and_numbers_go_on(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("path", ['"a b"@partner.example', '"a>b"@partner.example', r'"a\"> b"@partner.example'])
+def test_a_quoted_local_part_may_hold_what_ends_others(tmp_path, path):
+    with catching(tmp_path / "outbox") as ports, smtplib.SMTP("127.0.0.1", ports["outside"]) as client:
+        client.ehlo("x.example")
+        assert client.docmd(f"MAIL FROM:<{path}> SIZE=100")[0] == 250
+        assert client.docmd(f"RCPT TO:<{path}> NOTIFY=NEVER")[0] == 250
+        for bad in ("<a b@partner.example>", "<a>b@partner.example>", '<"a b@partner.example>'):
+            assert client.docmd(f"RCPT TO:{bad}")[0] == 501
+        assert client.data(b"x\r\n")[0] == 250
+    envelope = OutboxReader(tmp_path / "outbox").envelope(1)
+    assert (envelope.mail_from, envelope.rcpt_to) == (path, [path])
+
+
 def test_who_sees_the_json_can_read_the_whole_mail(tmp_path):
     outbox = OutboxReader(tmp_path)
     body = b"x" * 76 + b"\r\n"
