@@ -97,7 +97,7 @@ class Deliverer:
         down = len(self._connections.down_keys())
         status = "failing" if self._is_failing else "degraded" if down else "ok"
         counts = {name: self._counts[name] for name in ("delivered", "deferred", "failed", "shunted")}
-        return {"status": status, **counts, "open": len(self._open), "hops_down": down}
+        return {"status": status, **counts, "open": self._count_open(), "hops_down": down}
 
     def run(self, stop: threading.Event, wake: Wake | None = None) -> None:
         """Deliver until the event is set, then end in good order."""
@@ -136,13 +136,14 @@ class Deliverer:
 
     def _take(self, pool: ThreadPoolExecutor, skip: frozenset[str], limit: int, seen: set[str] | None = None) -> int:
         deliveries = claim_delivery(self._database, self._owner, limit, skip)
-        for delivery in deliveries:
+        if seen is not None:
+            seen.update(copy.id for delivery in deliveries for copy in delivery.copies)
+        # All at once: a claim whose first delivery has ended already still has the others in hand.
+        with self._lock:
+            begun = {pool.submit(self._deliver, delivery, seen is not None): delivery for delivery in deliveries}
+            self._open.update(begun)
+        for future, delivery in begun.items():
             self._tenant = delivery.message.tenant
-            if seen is not None:
-                seen.update(copy.id for copy in delivery.copies)
-            with self._lock:
-                future = pool.submit(self._deliver, delivery, seen is not None)
-                self._open[future] = delivery
             future.add_done_callback(self._note_end)
         return len(deliveries)
 

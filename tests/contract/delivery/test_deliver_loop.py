@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 
 import pytest
@@ -19,7 +18,7 @@ from relay.spool.claims import claim_delivery
 from relay.spool.settle import settle
 from relay.store.repositories.events import recent_events
 from tests.contract.delivery.conftest import ACTOR, DATA, Bench, running
-from tests.integration.delivery.fault_server import CLOSE, HANG, Dialogue, FaultServer
+from tests.integration.delivery.fault_server import CLOSE, HANG, Dialogue, FaultServer, refusing_port
 
 
 def key_of(server: FaultServer) -> str:
@@ -122,23 +121,22 @@ def test_delay_is_told_once_after_four_hours_and_failure_after_five_days(bench: 
 
 def test_copies_for_a_dead_hop_wait_untouched_and_in_order(bench: Bench):
     """Row 14: one mail is tried, the others are not even claimed; when the hop is back they go in their order."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    ids = []
-    for n in range(12):
-        ids.append(bench.put(hop=f"outside:127.0.0.1:{port}", data=b"Subject: %03d\r\n\r\nx\r\n" % n))
-        bench.clock.advance(10)
-    deliverer = bench.deliverer(port, threads=1)
-    with running(deliverer) as wait_until:
-        wait_until(lambda: deliverer.report()["hops_down"] == 1 and deliverer.report()["open"] == 0)
-        tried = [i for i in ids if bench.copies(i)[0].attempts]
-        assert len(tried) == 1
-        assert all(bench.copies(i)[0].state is State.QUEUED for i in ids if i not in tried)
-        bench.monotonic[0] += 16
-        bench.clock.advance(2 * HOUR)
-        wait_until(lambda: bench.caches[0].statuses()[0].failures == 2 and deliverer.report()["open"] == 0)
-    tried = [b"%03d" % n for n, i in enumerate(ids) if bench.copies(i)[0].attempts]
-    assert len(tried) in (1, 2)
+    with refusing_port() as port:
+        ids = []
+        for n in range(12):
+            ids.append(bench.put(hop=f"outside:127.0.0.1:{port}", data=b"Subject: %03d\r\n\r\nx\r\n" % n))
+            bench.clock.advance(10)
+        deliverer = bench.deliverer(port, threads=1)
+        with running(deliverer) as wait_until:
+            wait_until(lambda: deliverer.report()["hops_down"] == 1 and deliverer.report()["open"] == 0)
+            tried = [i for i in ids if bench.copies(i)[0].attempts]
+            assert len(tried) == 1, [(c.attempts, c.last_status, c.last_text) for i in tried for c in bench.copies(i)]
+            assert all(bench.copies(i)[0].state is State.QUEUED for i in ids if i not in tried)
+            bench.monotonic[0] += 16
+            bench.clock.advance(2 * HOUR)
+            wait_until(lambda: bench.caches[0].statuses()[0].failures == 2 and deliverer.report()["open"] == 0)
+        tried = [b"%03d" % n for n, i in enumerate(ids) if bench.copies(i)[0].attempts]
+        assert len(tried) in (1, 2)
     with FaultServer() as server:
         # The same port cannot be had again for sure: the mailer table now names another.
         with running(bench.deliverer(server.port, threads=1)) as wait_until:
@@ -151,19 +149,18 @@ def test_copies_for_a_dead_hop_wait_untouched_and_in_order(bench: Bench):
 
 
 def test_senders_hear_of_a_dead_hop_though_their_mail_is_not_tried(bench: Bench):
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    ids = [bench.put(hop=f"outside:127.0.0.1:{port}") for _ in range(9)]
-    deliverer = bench.deliverer(port, sweep_seconds=0.0)
-    with running(deliverer) as wait_until:
-        wait_until(lambda: deliverer.report()["hops_down"] == 1)
-        bench.clock.advance(4 * HOUR)
-        wait_until(lambda: len(bench.reports.told) >= 9)
-        wait_until(lambda: all(bench.copies(i)[0].delay_notified_at for i in ids))
-        assert sorted(bench.reports.told) == [("delayed", "jonas.weber@partner.example")] * 9
-        bench.clock.advance(5 * DAY)
-        wait_until(lambda: all(bench.states(i) == ["failed"] for i in ids))
-    assert len(bench.reports.told) == 18
+    with refusing_port() as port:
+        ids = [bench.put(hop=f"outside:127.0.0.1:{port}") for _ in range(9)]
+        deliverer = bench.deliverer(port, sweep_seconds=0.0)
+        with running(deliverer) as wait_until:
+            wait_until(lambda: deliverer.report()["hops_down"] == 1)
+            bench.clock.advance(4 * HOUR)
+            wait_until(lambda: len(bench.reports.told) >= 9)
+            wait_until(lambda: all(bench.copies(i)[0].delay_notified_at for i in ids))
+            assert sorted(bench.reports.told) == [("delayed", "jonas.weber@partner.example")] * 9
+            bench.clock.advance(5 * DAY)
+            wait_until(lambda: all(bench.states(i) == ["failed"] for i in ids))
+        assert len(bench.reports.told) == 18
 
 
 def test_lost_reply_after_the_dot_is_tried_again_with_the_same_bytes(bench: Bench):
