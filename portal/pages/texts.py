@@ -79,6 +79,7 @@ ENTRY: Mapping[str, str] = MappingProxyType(
         "saving": "Making your new keys on your device",
         "opening": "Opening your mailbox",
         "simple": "Let our server open my mail for this visit",
+        "counts": "Your new password counts. Please sign in with it.",
         "signed-out": "You are signed out. Please sign in again.",
         "closed": "Your mailbox is being closed. Within a few minutes everything in it is deleted.",
     }
@@ -134,9 +135,8 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "done.files": "With {n} files: {names}.",
         "done.files.one": "With one file: {names}.",
         "done.when": "{name} gets it within a few minutes.",
-        "done.copy": "You also get a copy as an encrypted PDF, with the same password.",
+        "done.copy": "As a rule you also get a copy as an encrypted PDF, with the same password.",
         "done.copy.no": "You get no copy of this reply. Keep your own, if you need one.",
-        "done.copy.maybe": "As a rule you also get a copy as an encrypted PDF, with the same password.",
         "done.time": "Sent on {date}.",
         "leave": "Your reply has not been sent.",
     }

@@ -65,7 +65,7 @@ function showWriting() {
   const organisation = ticket.org || page.organisation;
   find("write-intro").textContent = t("intro", { name, organisation, date: words.date(ticket.time) });
   showRecipients(name, organisation);
-  find("copy").textContent = t(`done.copy${copyWord()}`);
+  find("copy").textContent = sayCopy();
   const subject = ticket.subject ?? "";
   if (uploads) {
     // Unlocked for the second time: what was typed still stands there.
@@ -88,10 +88,8 @@ function showWriting() {
   showSection("write", t("title", { name }));
 }
 
-/** Whether the answer comes back as a copy: the ticket says so; of an older one nobody knows. @returns {"" | ".no" | ".maybe"} */
-function copyWord() {
-  return { true: /** @type {const} */ (""), false: /** @type {const} */ (".no") }[`${ticket?.copy}`] ?? ".maybe";
-}
+/** Whether the answer comes back as a copy: the ticket says what held when it was sealed, and its password may have been retired since. */
+const sayCopy = () => t(ticket?.copy === false ? "done.copy.no" : "done.copy");
 
 /** @param {string} name @param {string} organisation */
 function showRecipients(name, organisation) {
@@ -194,7 +192,7 @@ function explainSend(error) {
 function showDone() {
   sent = true;
   const names = uploads.names();
-  find("done-when").textContent = `${t("done.when", { name: person() })} ${t(`done.copy${copyWord()}`)}`;
+  find("done-when").textContent = `${t("done.when", { name: person() })} ${sayCopy()}`;
   find("done-files").hidden = !names.length;
   find("done-files").textContent = t("done.files", { n: names.length, names: names.join(", ") });
   find("done-time").textContent = t("done.time", { date: words.full(new Date().toISOString()) });
