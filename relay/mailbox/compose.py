@@ -171,7 +171,7 @@ def _compose_body(parsed: ParsedMessage) -> tuple[list[PartSource], str, list[Pa
         text = strip_html(untrusted_html) if text is None else text
         parts.append(from_octets("html", "", "text/html", _encode(safe.html)))
         parts += [from_octets("inline", one.name, one.media_type, one.content) for one in safe.pictures]
-        seen = {one.content for one in safe.pictures}
+        seen = {one.content for one in safe.pictures if one.name in safe.visible}
         left = [_picture_file(one) for one in images if not one.is_attached and one.content not in seen]
         is_whole = safe.is_whole
     text = text or ""

@@ -15,10 +15,12 @@ from functools import lru_cache
 
 import nh3
 
+from pdfmail.html.adapt import PIXEL
 from pdfmail.html.depth import flatten_deep_markup
 from pdfmail.html.pictures import extract_data_pictures, normalise_content_id
 from pdfmail.html.sanitise import ATTRIBUTES, ELEMENTS, MAX_HTML, SILENT, clean_markup, fold_styles, keep_body_style
 from pdfmail.html.text import clean_text
+from pdfmail.html.tree import CanonicalFormError, build_tree
 from pdfmail.model import InlineImage
 
 MAX_PICTURES = 60
@@ -48,6 +50,8 @@ class SafeHtml:
 
     html: str
     pictures: tuple[SafePicture, ...]
+    visible: frozenset[str]
+    """Names of those that a reader sees: not hidden by a style or squeezed to a few pixels."""
     is_whole: bool
     """False when the HTML was longer than what is shown."""
 
@@ -69,7 +73,30 @@ def make_safe_html(untrusted_html: str, images: Sequence[InlineImage]) -> SafeHt
         url_schemes={"http", "https", "mailto", "cid"},
     )
     html = cleaner.clean(markup)
-    return SafeHtml(html, tuple(book.used), is_whole)
+    visible = find_visible(html) if book.used else frozenset()
+    return SafeHtml(html, tuple(book.used), visible, is_whole)
+
+
+def find_visible(canonical_html: str) -> frozenset[str]:
+    """Return the names of the pictures that the fragment shows; beyond the limits of a PDF's pages, none."""
+    found: set[str] = set()
+    try:
+        stack = [build_tree(canonical_html).root]
+    except CanonicalFormError:
+        return frozenset()
+    while stack:
+        element = stack.pop()
+        style = element.get("style", "")
+        if "display:none" in style or "visibility:hidden" in style:
+            continue
+        if element.tag == "img" and not any(_is_tiny(element.get(side, "")) for side in ("width", "height")):
+            found.add(element.get("src", "").removeprefix("cid:"))
+        stack.extend(element)
+    return frozenset(found)
+
+
+def _is_tiny(size: str) -> bool:
+    return size.isdigit() and int(size) <= PIXEL
 
 
 @lru_cache(maxsize=1)

@@ -1,12 +1,13 @@
 """The text of a mail as a small message of its own, to be embedded in the PDF as `message.eml`.
 
 Text parts and shown header fields only: no Received, no X-, no attachments (they are embedded beside it), no Bcc.
-Obeys RFC 5322 3.6, RFC 2046 5.1.4, RFC 2387.
+Obeys RFC 5322 3.6, RFC 2046 5.1.4, RFC 2183, RFC 2231, RFC 2387.
 """
 
 from __future__ import annotations
 
 from email.utils import format_datetime
+from urllib.parse import quote
 
 from relay.message.addresses import Mailbox, format_mailboxes
 from relay.message.content import MessageImage
@@ -15,6 +16,8 @@ from relay.message.headers import encode_field
 from relay.message.parse import ParsedMessage
 from relay.message.words import clean_text, fold_tokens
 
+_ENCODED_NAME = 80
+"""Characters: at most 960 octets, within RFC 5322 2.1.1."""
 _TOKEN_TYPE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$&^_.+-/")
 
 
@@ -74,8 +77,19 @@ def _write_header(parsed: ParsedMessage, subject: str | None) -> bytes:
     return b"".join(out)
 
 
+def _write_file_name(name: str) -> bytes:
+    """Return the parameter of RFC 2183 2.3, by RFC 2231 4 where it must; then only the last characters, on one line."""
+    if name.isascii() and name.isprintable() and not set(name) & set('"\\'):
+        return b'filename="%s"' % name.encode("ascii")
+    return b"filename*=utf-8''%s" % quote(name[-_ENCODED_NAME:], safe="", errors="replace").encode("ascii")
+
+
 def _encode_image(image: MessageImage) -> bytes:
     kind = image.media_type if _TOKEN_TYPE.issuperset(image.media_type) else "application/octet-stream"
     cid = clean_text(image.content_id).replace("<", "").replace(">", "").encode("utf-8")
-    head = b"Content-Type: %s\r\nContent-Disposition: inline\r\nContent-ID: <%s>\r\n" % (kind.encode("ascii"), cid)
+    head = b"Content-Type: %s\r\nContent-Disposition: inline;\r\n %s\r\nContent-ID: <%s>\r\n" % (
+        kind.encode("ascii"),
+        _write_file_name(image.name),
+        cid,
+    )
     return head + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"".join(iter_base64([image.content]))

@@ -140,6 +140,7 @@ def test_every_picture_of_the_body_is_shown_or_a_file(name: str) -> None:
         assert len([one for one in parts if one.startswith("p")]) == 60
         whole = parse_message(io.BytesIO(parts["message.eml"]))
         assert [one.content for one in whole.inline_images()] == sent
+        assert [one.name for one in whole.inline_images()] == [f"p{n}.png" for n in range(205)]
     else:
         assert set(parts.values()) == set(sent)
         left = [part.name for part in composed.parts if part.role == "file"]
@@ -147,7 +148,7 @@ def test_every_picture_of_the_body_is_shown_or_a_file(name: str) -> None:
             left
             == {
                 "inline-kinds": ["plan.svg", "scan.tif", "chart.emf"],
-                "inline-hidden": ["comment.png", "title.png", "first.png", "css.png", "vml.png"],
+                "inline-hidden": ["comment.png", "title.png", "first.png", "css.png", "vml.png", "none.png", "dot.png"],
             }[name]
         )
     ticket = compose_ticket(parse_message(io.BytesIO(octets)), "x", OWNER, most_octets=100_000)

@@ -437,7 +437,8 @@ def test_the_full_one_has_long_texts_and_pictures() -> None:
     original.set_content(long)
     original.add_alternative('<p>Grüße <img src="cid:x@y">', subtype="html")
     html_part = cast(list[EmailMessage], original.get_payload())[1]
-    html_part.add_related(b"\x89PNG", maintype="image", subtype="png", cid="<x@y>")
+    name = "w" * 100 + 'Plän "1".png'
+    html_part.add_related(b"\x89PNG", maintype="image", subtype="png", cid="<x@y>", filename=name, disposition="inline")
     original.add_attachment(b"file", maintype="application", subtype="pdf", filename="a.pdf")
     parsed = parse(original.as_bytes())
     short, full = message_eml(parsed), full_message_eml(parsed)
@@ -447,5 +448,5 @@ def test_the_full_one_has_long_texts_and_pictures() -> None:
     assert parse(short).inline_images() == ()
     again = parse_message(io.BytesIO(full))
     assert (again.body_text(whole=True) or "").count("wörd") == 600_000
-    assert [image.content for image in again.inline_images()] == [b"\x89PNG"]
+    assert [(image.content, image.name) for image in again.inline_images()] == [(b"\x89PNG", name[-80:])]
     assert again.attachments() == () or all(one.media_type == "text/plain" for one in again.attachments())
