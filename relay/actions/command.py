@@ -1,7 +1,8 @@
 """Orders about a partner's mailbox, given by a mail's keyword: carried out, answered in words, never delivered.
 
-`resend` and `reset` only ask (relay.mailbox.renewals); the link process makes the password once the portal is pulled
-empty. `revoke` takes back the mails of this sender that the order answers. Nothing of the order's text is kept.
+`resend` and `reset` only ask (relay.mailbox.renewals; by policy others have to agree first); the link process makes
+the password once the portal is pulled empty. `revoke` takes back the mails of this sender that the order answers.
+Nothing of the order's text is kept.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from relay.core.address import domain_of
 from relay.core.documents.domains import Language
 from relay.core.lifecycle import State
 from relay.core.ports import Actor
+from relay.mailbox.approvals import order_renewal
 from relay.mailbox.boxes import recall_message
-from relay.mailbox.renewals import RenewalRefusedError, request_renewal
+from relay.mailbox.renewals import RenewalRefusedError
 from relay.mailbox.states import BoxStateError
 from relay.spool.settle import Settlement, settle_many
 from relay.store.base import Database, Tx
@@ -61,12 +63,14 @@ class CommandAction:
             return self._revoke(tx, message, one, box)
         actor = Actor("user", one.decision.sender)
         try:
-            request_renewal(tx, self._tenant, box.id, word, actor, told=one.decision.sender)
+            people = message.organisation.policy.switches.reset_approval.people
+            told = one.decision.sender
+            waits = order_renewal(tx, self._tenant, box.id, word, actor, told=told, people=people)
         except RenewalRefusedError:
             return "refused"
         except BoxStateError:
             return "in_use"
-        return "asked"
+        return "asked" if waits is None else "waits"
 
     def _revoke(self, tx: Tx, message: OpenMessage, one: DecidedCopy, box: Box) -> str:
         named = {*message.parsed.in_reply_to, *message.parsed.references[-1:]}
@@ -96,7 +100,7 @@ class CommandAction:
                 "portal-order",
                 one.decision.sender,
                 language,
-                dict.fromkeys(names, "") | values,
+                dict.fromkeys((*names, "waits"), "") | values,
                 reference=message.parsed.message_id,
                 cause=message.work.message.id,
             ),

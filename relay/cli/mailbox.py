@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from relay.cli.exits import EX_DATAERR, EX_USAGE, CommandError
+from relay.cli.mailbox_approvals import add_approvals, approving_actor
 from relay.cli.options import open_inside, terminal_actor
 from relay.core.clock import to_datetime
 
@@ -30,6 +31,7 @@ def add(nouns: Any) -> None:
     listing = verbs.add_parser("list", help="list mailboxes: partner, state, unread and waiting mail")
     listing.add_argument("--state", choices=_STATES, help="only those in this state")
     listing.add_argument("--after", default="", metavar="ID", help="go on behind this mailbox")
+    listing.add_argument("--old-root", action="store_true", help="only those that still pin another root than today's")
     listing.set_defaults(run=run_list)
     show = verbs.add_parser("show", help="all about one partner's mailbox: passwords made, messages, what waits")
     show.set_defaults(run=run_show)
@@ -40,7 +42,10 @@ def add(nouns: Any) -> None:
         renew = verbs.add_parser(verb, help=text)
         renew.add_argument("--sender", metavar="ADDRESS", help="the inside sender who gets it and calls the partner")
         renew.set_defaults(run=run_renew, cause=verb)
-        renew.add_argument("address", help="the partner")
+        renew.add_argument("address", nargs="?" if verb == "reset" else None, help="the partner")
+        if verb == "reset":
+            renew.add_argument("--all", action="store_true", help="every mailbox in use: the root has leaked")
+            renew.add_argument("--yes", action="store_true", help="do not ask")
     revoke = verbs.add_parser("revoke", help="take a message out of the mailbox")
     revoke.set_defaults(run=run_revoke)
     close = verbs.add_parser("close", help="close the mailbox for ever and destroy what is in it")
@@ -48,11 +53,14 @@ def add(nouns: Any) -> None:
     close.set_defaults(run=run_close)
     expire = verbs.add_parser("expire", help="end an unused first password now")
     expire.set_defaults(run=run_expire)
+    add_approvals(verbs)
     change = verbs.add_parser("must-change", help="no mail before the partner has chosen a new password; after a theft")
     change.add_argument("address", nargs="?", help="the partner")
     change.add_argument("--all", action="store_true", help="every mailbox in use")
     change.set_defaults(run=run_must_change)
-    unlock = verbs.add_parser("unlock", help="open the reply pages of a partner's PDFs again after too many wrong tries")
+    unlock = verbs.add_parser(
+        "unlock", help="open the reply pages of a partner's PDFs again after too many wrong tries"
+    )
     unlock.set_defaults(run=run_unlock)
     for verb in (show, revoke, close, expire, unlock):
         verb.add_argument("address", help="the partner")
@@ -61,21 +69,29 @@ def add(nouns: Any) -> None:
 
 def run_list(options: argparse.Namespace) -> int:
     """Print mailboxes."""
+    from relay.cli.portal_roots import read_pins
     from relay.store.repositories.mailbox_boxes import MAILBOX, list_boxes
     from relay.store.repositories.mailbox_messages import MAIL, messages_of_box
     from relay.store.repositories.partners import get_partner
 
+    count = 0
     with open_inside(options) as (settings, database), database.reading() as tx:
         tenant = settings.host.tenant
         found = list_boxes(tx, tenant, kind=MAILBOX, state=options.state, after=options.after, limit=_MOST)
+        pins = read_pins(tx, tenant) if options.old_root else None
         for box in found:
+            pinned = "" if pins is None else pins.root_of(tx, box)
+            if pins is not None and pinned in ("", pins.newest):
+                continue
             mails = [one for one in messages_of_box(tx, tenant, box.id, is_kept=True) if one.kind == MAIL]
             unread = sum(one.read_at is None for one in mails)
             waiting = sum(one.pushed_at is None for one in mails)
             address = get_partner(tx, tenant, box.partner_id).address
             shown = f"{address}  {box.state:7}  messages {len(mails)}  unread {unread}"
-            sys.stdout.write(f"{shown}  waiting {waiting}\n" if waiting else f"{shown}\n")
-    if not found:
+            shown += f"  waiting {waiting}" if waiting else ""
+            sys.stdout.write(f"{shown}  root {pinned}\n" if pinned else f"{shown}\n")
+            count += 1
+    if not count:
         sys.stdout.write("There is no such mailbox.\n")
     if len(found) == _MOST:
         sys.stdout.write(f"more: letterlock mailbox list --after {found[-1].id}\n")
@@ -119,10 +135,15 @@ def run_show(options: argparse.Namespace) -> int:
 def run_renew(options: argparse.Namespace) -> int:
     """Order a new first password."""
     from relay.core.address import normalise_address
-    from relay.mailbox.renewals import RenewalRefusedError, request_renewal
+    from relay.mailbox.approvals import order_renewal, read_switches
+    from relay.mailbox.renewals import RenewalRefusedError
     from relay.mailbox.states import BoxStateError
     from relay.store.repositories.mailbox_messages import senders_of_box
 
+    if options.cause == "reset" and options.all == bool(options.address):
+        raise CommandError("Name one partner, or say --all", EX_USAGE)
+    if not options.address:
+        return _reset_all(options)
     with open_inside(options) as (settings, database), database.transaction() as tx:
         tenant = settings.host.tenant
         box = _find(tx, tenant, options.address)
@@ -134,11 +155,61 @@ def run_renew(options: argparse.Namespace) -> int:
         else:
             raise CommandError(f"Say who is told, with --sender: {', '.join(senders)}", EX_DATAERR)
         try:
-            request_renewal(tx, tenant, box.id, options.cause, terminal_actor(), told=told)
+            people = read_switches(tx, tenant).reset_approval.people
+            waits = order_renewal(tx, tenant, box.id, options.cause, approving_actor(), told=told, people=people)
         except (BoxStateError, RenewalRefusedError) as error:
             raise CommandError(str(error), EX_DATAERR) from error
+    if waits is not None:
+        sys.stdout.write(f"It waits until {people} more have agreed: letterlock mailbox approve {waits.id}\n")
+        return 0
     sys.stdout.write(f"Ordered. {told} gets the new first password by e-mail as soon as the portal has it.\n")
     return 0
+
+
+def _reset_all(options: argparse.Namespace) -> int:
+    """Order a reset of every mailbox in use, for the sender who wrote to it last; each on its own."""
+    from relay.mailbox.approvals import order_renewal, read_switches
+    from relay.mailbox.renewals import RenewalRefusedError
+    from relay.store.repositories.mailbox_boxes import MAILBOX, list_boxes
+    from relay.store.repositories.mailbox_messages import last_sender
+
+    question = "Reset EVERY mailbox in use? All partners lose their passwords, and their senders have to phone."
+    if not options.yes and not _confirm(question):
+        sys.stdout.write("Nothing was done.\n")
+        return 0
+    count = left = 0
+    with open_inside(options) as (settings, database):
+        tenant = settings.host.tenant
+        for state in ("first", "active"):
+            after = ""
+            while True:
+                with database.reading() as tx:
+                    people = read_switches(tx, tenant).reset_approval.people
+                    found = list_boxes(tx, tenant, kind=MAILBOX, state=state, after=after, limit=_MOST)
+                for box in found:
+                    after = box.id
+                    try:
+                        with database.transaction() as tx:
+                            told = last_sender(tx, tenant, box.id) or ""
+                            order_renewal(
+                                tx,
+                                tenant,
+                                box.id,
+                                options.cause,
+                                approving_actor(),
+                                told=told,
+                                people=people,
+                                is_urgent=True,
+                            )
+                        count += 1
+                    except RenewalRefusedError as error:
+                        left += 1
+                        sys.stdout.write(f"{box.login_name}: {error}\n")
+                if len(found) < _MOST:
+                    break
+    agree = f" once {people} more have agreed: letterlock mailbox approve --all" if people else ""
+    sys.stdout.write(f"{count} resets ordered{agree}; {left} left as they are. Expired mailboxes need none.\n")
+    return EX_DATAERR if left else 0
 
 
 def run_revoke(options: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """`letterlock portal card`: the key ceremony of the portal's cards (sealed-mailbox 2, 6).
 
 keyd makes root, sign, reply and escrow keys inside the token and hands out cards alone; here they are stored and queued
-for the portal. keyd first, database second: what a break between the two leaves is mended by `publish`.
+for the portal. keyd first, database second: what a break between the two leaves is mended by `publish`. By policy
+others have to agree first: the request stands in the database, and whoever gives the last word holds the ceremony.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from relay.cli.exits import EX_CONFIG, EX_DATAERR, CommandError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from relay.settings import Settings
     from relay.store.base import Database, Tx
 
+_ASKED = ("escrow", "distrust", "new_root", "drop_roots")
+"""What a request says of the card that is to be."""
 CARD_CREATED = "card.created"
 CARD_PUBLISHED = "card.published"
 
@@ -46,7 +49,16 @@ def add_card(things: Any) -> None:
         verb.add_argument("--escrow", action=argparse.BooleanOptionalAction, default=None, help=escrow)
     listing = verbs.add_parser("list", help="list the cards with the prints of their roots")
     listing.add_argument("--json", action="store_true")
+    listing.add_argument("--boxes", action="store_true", help="how many mailboxes in use pin each root")
     listing.set_defaults(run=run_list)
+    requests = verbs.add_parser("requests", help="the card that waits until others have agreed")
+    requests.set_defaults(run=run_requests)
+    approve = verbs.add_parser("approve", help="agree to a card that somebody else asked for; the last word makes it")
+    approve.set_defaults(run=run_approve)
+    refuse = verbs.add_parser("refuse", help="refuse it, or take an own request back")
+    refuse.set_defaults(run=run_refuse)
+    for verb in (approve, refuse):
+        verb.add_argument("request", help="its id, as `requests` prints it")
     publish = verbs.add_parser("publish", help="store keyd's cards and queue them for the portal once more")
     publish.set_defaults(run=run_publish)
 
@@ -69,7 +81,7 @@ def run_distrust(options: argparse.Namespace) -> int:
 
 def _make(options: argparse.Namespace, *, is_first: bool) -> int:
     from relay.core.ports_mailbox import CardRequest
-    from relay.core.wire.sealed import read_card
+    from relay.mailbox.approvals import read_switches
     from relay.store.repositories.mailbox_cards import newest_card
     from relay.wiring import open_keystore
 
@@ -78,6 +90,7 @@ def _make(options: argparse.Namespace, *, is_first: bool) -> int:
         with database.reading() as tx:
             stored = newest_card(tx, settings.host.tenant)
             organisation = _organisation_name(tx, settings)
+            people = read_switches(tx, settings.host.tenant).ceremony_approval.people
         with open_keystore(settings, "operator") as keys:
             records = keys.list_cards(portal)
             if is_first and (stored is not None or records):
@@ -93,12 +106,107 @@ def _make(options: argparse.Namespace, *, is_first: bool) -> int:
                 drop_roots=options.drop_roots,
                 after=stored.serial if stored else 0,
             )
+            if people:
+                return _ask(database, settings.host.tenant, request, people)
             record = hold_ceremony(keys, database, settings.host.tenant, request, terminal_actor())
+    _say_made(record)
+    return 0
+
+
+def _say_made(record: CardRecord) -> None:
+    from relay.cli.portal_roots import root_print
+    from relay.core.wire.sealed import read_card
+
     card = read_card(record.card)
     sys.stdout.write(
         f"Card {card.serial} is made and goes to the portal. Print of its root: {root_print(card.root)}\n"
         "Back the token up now (letterlock backup): without the escrow key a reset loses old mail.\n"
     )
+
+
+def _ask(database: Database, tenant: str, request: CardRequest, people: int) -> int:
+    from relay.cli.mailbox_approvals import approving_actor
+    from relay.mailbox.approvals import ask
+    from relay.mailbox.renewals import RenewalRefusedError
+    from relay.store.repositories.approvals import CARD
+
+    try:
+        with database.transaction() as tx:
+            # Its number is looked up when it is made.
+            detail = {name: getattr(request, name) for name in _ASKED}
+            one = ask(tx, tenant, CARD, approving_actor(), people=people, detail=detail)
+    except RenewalRefusedError as error:
+        raise CommandError(f"{error} See: letterlock portal card requests", EX_DATAERR) from error
+    sys.stdout.write(f"It waits until {people} more have agreed: letterlock portal card approve {one.id}\n")
+    return 0
+
+
+def run_requests(options: argparse.Namespace) -> int:
+    """Print what waits, with what the card is to be."""
+    from relay.cli.mailbox_approvals import show_request
+    from relay.store.repositories.approvals import APPROVED, CARD, WAITING, list_approvals
+
+    with open_inside(options) as (settings, database), database.reading() as tx:
+        found = [one for one in list_approvals(tx, settings.host.tenant, WAITING, APPROVED) if one.kind == CARD]
+        shown = [show_request(tx, one, _describe_request(one.detail)) for one in found]
+    sys.stdout.write("".join(shown) or "Nothing waits.\n")
+    return 0
+
+
+def _describe_request(detail: Mapping[str, Any]) -> str:
+    words = ["with escrow" if detail["escrow"] else "NO ESCROW"]
+    words += ["new root"] if detail["new_root"] else []
+    words += ["OLD ROOTS ARE DESTROYED"] if detail["drop_roots"] else []
+    words += [f"distrusts {', '.join(map(str, detail['distrust']))}"] if detail["distrust"] else []
+    return ", ".join(words)
+
+
+def run_approve(options: argparse.Namespace) -> int:
+    """Agree; with the last word, or for one whose ceremony broke off, make the card."""
+    from relay.cli.mailbox_approvals import approving_actor
+    from relay.core.ports_mailbox import CardRequest
+    from relay.mailbox.approvals import ApprovalRefusedError, approve
+    from relay.store.errors import NotFoundError
+    from relay.store.repositories.approvals import APPROVED, CARD, DONE, end_approval, get_approval
+    from relay.store.repositories.mailbox_cards import newest_card
+    from relay.wiring import open_keystore
+
+    with open_inside(options) as (settings, database):
+        tenant, portal = settings.host.tenant, _portal_id(settings)
+        try:
+            with database.transaction() as tx:
+                one = get_approval(tx, tenant, options.request)
+                if one.kind != CARD:
+                    raise CommandError("That is no card: letterlock mailbox approve", EX_DATAERR)
+                if one.state != APPROVED or one.expires_at <= tx.now_ms():
+                    one = approve(tx, tenant, options.request, approving_actor())
+                stored = newest_card(tx, tenant)
+                organisation = _organisation_name(tx, settings)
+        except NotFoundError as error:
+            raise CommandError(f"{options.request}: there is no such request", EX_DATAERR) from error
+        except ApprovalRefusedError as error:
+            raise CommandError(str(error), EX_DATAERR) from error
+        if one.state != APPROVED:
+            sys.stdout.write("Noted. More have to agree: letterlock portal card requests\n")
+            return 0
+        asked = {name: one.detail[name] for name in _ASKED} | {"distrust": tuple(one.detail["distrust"])}
+        after = stored.serial if stored else 0
+        request = CardRequest(portal=portal, org=organisation, after=after, **asked)
+        with open_keystore(settings, "operator") as keys:
+            record = hold_ceremony(keys, database, tenant, request, approving_actor())
+        with database.transaction() as tx:
+            end_approval(tx, one, DONE, str(approving_actor()))
+    _say_made(record)
+    return 0
+
+
+def run_refuse(options: argparse.Namespace) -> int:
+    """Refuse the request."""
+    from relay.cli.mailbox_approvals import refuse_one
+
+    with open_inside(options) as (settings, database):
+        refuse_one(database, settings.host.tenant, options.request)
+    sys.stdout.write("Refused. No card is made.\n")
     return 0
 
 
@@ -169,11 +277,15 @@ def run_publish(options: argparse.Namespace) -> int:
 
 def run_list(options: argparse.Namespace) -> int:
     """List the stored cards, oldest first."""
+    from relay.cli.portal_roots import count_boxes
     from relay.core.wire.sealed import decode_record, read_card
     from relay.store.repositories.mailbox_cards import list_cards
 
     with open_inside(options) as (settings, database), database.reading() as tx:
         cards = [read_card(decode_record(row.record.encode()).card) for row in list_cards(tx, settings.host.tenant)]
+        boxes = count_boxes(tx, settings.host.tenant) if options.boxes else None
+    if boxes is not None:
+        return _show_boxes(boxes, cards, is_json=options.json)
     newest = cards[-1] if cards else None
     rows = [_describe(card, newest) for card in cards]
     if options.json:
@@ -187,7 +299,24 @@ def run_list(options: argparse.Namespace) -> int:
     return 0
 
 
+def _show_boxes(boxes: Mapping[str, int], cards: Sequence[Card], *, is_json: bool) -> int:
+    from relay.cli.portal_roots import root_print
+
+    newest = root_print(cards[-1].root) if cards else ""
+    roots = dict.fromkeys([*(root_print(card.root) for card in cards), *boxes])
+    rows = [{"root": root, "boxes": boxes.get(root, 0), "in_use": root == newest} for root in roots]
+    if is_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return 0
+    for row in rows:
+        state = "in use" if row["in_use"] else "old: letterlock mailbox list --old-root"
+        sys.stdout.write(f"root {row['root']}  mailboxes {row['boxes']}  {state}\n")
+    return 0
+
+
 def _describe(card: Card, newest: Card | None) -> dict[str, Any]:
+    from relay.cli.portal_roots import root_print
+
     state = "superseded"
     if newest is not None and card.serial == newest.serial:
         state = "in use"
@@ -201,14 +330,6 @@ def _describe(card: Card, newest: Card | None) -> dict[str, Any]:
         "escrow": card.escrow is not None,
         "organisation": card.org,
     }
-
-
-def root_print(root: bytes) -> str:
-    """Return a root's print for people: the pin R of registration links, in groups of four hexadecimal digits."""
-    from relay.core.wire.sealed import root_pin
-
-    digits = root_pin(root).hex()
-    return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
 
 
 def _portal_id(settings: Settings) -> str:

@@ -24,7 +24,6 @@ from relay.store.repositories.configuration import active_documents
 
 WAIT_MS = 3 * DAY
 """After this time without enough words a request has come to nothing."""
-WAIT_DAYS = WAIT_MS // DAY
 KEEP_MS = 30 * DAY
 _WORDS = {"resend": "a new first password for", "reset": "a reset of", rows.CARD: "a new card of the portal"}
 

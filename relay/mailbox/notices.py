@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pdfmail.spelling import spell_password
 from relay.actions.mailer import Mailer
-from relay.core.clock import HOUR, to_datetime
+from relay.core.clock import DAY, HOUR, to_datetime
 from relay.core.documents.organisation import Organisation
 from relay.core.ids import new_id
 from relay.core.ports import Event
@@ -21,6 +21,7 @@ from relay.mailbox.generations import RESEND, RESET, MadeGeneration
 from relay.mailbox.join_notices import JoinNotices
 from relay.mailbox.notice_page import NoticePages
 from relay.mailbox.partner_mail import WITH_RETURN, PartnerLook, PartnerMails, show_day
+from relay.mailbox.pins import is_rekey_due, read_cards
 from relay.mailbox.states import BoxState
 from relay.message.addresses import Mailbox
 from relay.spool.system_mail import SystemMail, drop_system_message, park_system_message, release_system_message
@@ -28,7 +29,9 @@ from relay.store.base import EventDetail, Tx
 from relay.store.repositories import mailbox_boxes as boxes
 from relay.store.repositories import mailbox_generations as generations
 from relay.store.repositories import mailbox_messages as messages
+from relay.store.repositories.approvals import Approval
 from relay.store.repositories.mailbox_boxes import Box
+from relay.store.repositories.mailbox_cards import list_cards
 from relay.store.repositories.mailbox_generations import Generation
 from relay.store.repositories.mailbox_messages import BoxMessage
 from relay.store.repositories.mailbox_pushes import Push
@@ -38,6 +41,7 @@ QUIET_MS = 4 * HOUR
 """At most one notice of further mail in this time for a mailbox."""
 _PASSWORD_MAIL = "portal-first-password"  # noqa: S105 - a template's name
 _RENEWED_MAIL = "portal-renewed"
+_KEYS_MAIL = "portal-keys"
 _NOTICE_MAIL = "portal-notice"
 
 
@@ -135,7 +139,10 @@ class Notices:
     # --- what happened ------------------------------------------------------------------------------------------------
 
     def rekeyed(self, tx: Tx, before: Box, after: Box) -> None:
-        """A password of the reader's own was accepted: he is told, and after a first password the sender too."""
+        """A password of the reader's own was accepted: he is told, and after a first password the sender too.
+
+        Where his browser changed over to new keys of ours by itself, with the same password, he is told that.
+        """
         self._drop_older(tx, after, after.gen)
         partner = self._partner(tx, after)
         now = self._mailer.now().astimezone()
@@ -143,7 +150,22 @@ class Notices:
         if before.state == BoxState.FIRST and before.first_sender:
             self._tell_sender(tx, "portal-opened", before.first_sender, partner, values)
         sender = before.first_sender if before.state == BoxState.FIRST else ""
-        self._send(tx, self._plain_notice("portal-changed", after, partner, sender, values))
+        name = _KEYS_MAIL if self._is_silent(tx, before) else "portal-changed"
+        self._send(tx, self._plain_notice(name, after, partner, sender, values))
+
+    def _is_silent(self, tx: Tx, before: Box) -> bool:
+        """Tell whether a rekey is the one that browsers make by themselves; what they typed nobody here can know."""
+        if before.state != BoxState.ACTIVE or before.must_change:
+            return False
+        stored = generations.get_generation(tx, before.tenant, before.id, before.gen)
+        return is_rekey_due(stored, read_cards(list_cards(tx, before.tenant)))
+
+    def unapproved(self, tx: Tx, one: Approval) -> None:
+        """A new password that a sender waits for was refused, or nobody agreed in time: he hears of it."""
+        box = boxes.get_box(tx, one.tenant, one.box)
+        values = {name: "yes" if name == one.state else "" for name in ("refused", "expired")}
+        values["days"] = str((one.expires_at - one.asked_at) // DAY)
+        self._tell_sender(tx, "portal-unapproved", one.told, self._partner(tx, box), values)
 
     def expired(self, tx: Tx, before: Box, why: str) -> None:
         """A first password has ended: the sender who was told it hears of it. `why`: time, tries, operator."""

@@ -38,8 +38,10 @@ def make_jobs(
     alerts: AlertJob,
     asides: AsideJob,
     joins: Callable[[], str] | None = None,
+    approvals: Callable[[], str] | None = None,
 ) -> Mapping[str, Job]:
-    """Return all jobs by name. `joins` reminds of registrations and gives them up, where a portal is linked."""
+    """Return all jobs by name. Where a portal is linked, `joins` reminds of registrations and gives them up, and
+    `approvals` ends requests that nobody agreed to."""
 
     def sweep() -> str:
         return f"orphans {sweep_orphans(database)}, leases {sweep_leases(database)}"
@@ -76,7 +78,10 @@ def make_jobs(
         "alerts": Job(MINUTE, alerts.run),
         "asides": Job(MINUTE, asides.run),
     }
-    return jobs if joins is None else jobs | {"joins": Job(MINUTE, joins)}
+    for name, run in (("joins", joins), ("approvals", approvals)):
+        if run is not None:
+            jobs[name] = Job(MINUTE, run)
+    return jobs
 
 
 def turn_epochs(database: Database, keystore: KeyStore, tenant: str, actor: Actor) -> str:

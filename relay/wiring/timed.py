@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+from relay.mailbox.approvals import ApprovalKeeper
 from relay.mailbox.join_notices import JoinNotices
 from relay.mailbox.joins import JoinKeeper
+from relay.mailbox.notices import Notices
 from relay.organisation import CurrentOrganisation
 from relay.scheduler.alerts import AlertJob
 from relay.scheduler.asides import AsideJob
@@ -24,10 +26,12 @@ def run_timed_jobs(settings: Settings, stop: threading.Event) -> None:
         organisation = CurrentOrganisation(database, tenant)
         mailer = make_mailer(settings, "scheduler", organisation)
         alerts = AlertJob(database, organisation, mailer)
-        joins = None
+        joins = approvals = None
         if settings.portal is not None and settings.portal.link is not None:
             notices = JoinNotices(mailer, organisation, settings.portal.url)
             joins = JoinKeeper(database, notices, tenant=tenant, actor=actor).run
+            tell = Notices(mailer, organisation, settings.portal.url).unapproved
+            approvals = ApprovalKeeper(database, tell, tenant=tenant, actor=actor).run
         keystore = open_keystore(settings, "scheduler")
         run_scheduler(
             settings,
@@ -41,6 +45,7 @@ def run_timed_jobs(settings: Settings, stop: threading.Event) -> None:
                 alerts=alerts,
                 asides=AsideJob(database, organisation, mailer),
                 joins=joins,
+                approvals=approvals,
             ),
             stop,
         )

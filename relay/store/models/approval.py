@@ -28,8 +28,8 @@ APPROVAL = Table(
     Index("uq_approval_waiting", "tenant", "box", unique=True, sqlite_where=_WAITING, postgresql_where=_WAITING),
 )
 """`kind`: resend, reset, card; `box`: of a mailbox, "" for a card; `told`: the inside sender who gets the password;
-`detail`: JSON, what a card is to be; `asked_by`, `ended_by`: actors; `needed`: how many have to agree; `state`: waiting,
-approved, done, refused, expired; `told_at`: when the sender heard that it was not done."""
+`detail`: JSON, what a card is to be; `asked_by`, `ended_by`: actors; `needed`: how many have to agree; `state`:
+waiting, approved, done, refused, expired; `told_at`: when the sender heard that it was not done."""
 
 APPROVAL_VOTE = Table(
     "approval_vote",

@@ -112,7 +112,14 @@ class World:
 
     def new_card(self, *, escrow: bool = True) -> None:
         """Hold a ceremony."""
-        self.token.create_card(CardRequest(PORTAL, "Example Bank", escrow=escrow), Actor("operator", "op"))
+        self._make_card(CardRequest(PORTAL, "Example Bank", escrow=escrow))
+
+    def new_root(self) -> None:
+        """Hold a ceremony with a new root; all cards are signed by both."""
+        self._make_card(CardRequest(PORTAL, "Example Bank", new_root=True))
+
+    def _make_card(self, request: CardRequest) -> None:
+        self.token.create_card(request, Actor("operator", "op"))
         with self.db.transaction() as tx:
             for serial, record in enumerate(self.cards, start=1):
                 save_card(tx, TENANT, serial, record.encode().decode())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli import mailbox_approvals
 from relay.cli.installation import HostChoices, create_installation
 from relay.cli.main import main
 from relay.core.clock import SystemClock
@@ -24,6 +25,7 @@ from relay.keystore.grants import Role
 from relay.keystore.pin import read_pin_file
 from relay.keystore.software import SoftwareToken
 from relay.settings import Settings, load_settings
+from relay.store.repositories.configuration import activate, add_draft
 from relay.store.repositories.mailbox_cards import list_cards
 from relay.wiring import open_database, open_keystore
 from relay.wiring.keyd import make_keyd_config
@@ -115,6 +117,41 @@ def test_escrow_stays_as_it_was_unless_said(inside: Inside, capsys: pytest.Captu
     capsys.readouterr()
     assert inside.run("list", "--json") == 0
     assert [row["escrow"] for row in json.loads(capsys.readouterr().out)] == [False, False, True, True]
+
+
+def test_a_second_person_agrees_before_keys_end(
+    inside: Inside, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = "eva"
+    monkeypatch.setattr(mailbox_approvals, "approving_actor", lambda: Actor("operator", who))
+    assert inside.run("new") == 0
+    tenant, eva = inside.settings.host.tenant, Actor("operator", "eva")
+    with closing(open_database(inside.settings, "test")) as database, database.transaction() as tx:
+        draft = add_draft(tx, tenant, "policy", '{"switches": {"ceremony_approval": "one"}}', eva)
+        activate(tx, tenant, "policy", draft.version, eva)
+    capsys.readouterr()
+    assert inside.run("rotate", "--new-root", "--no-escrow") == 0
+    request = capsys.readouterr().out.split()[-1]
+    assert len(inside.records()) == 1
+    assert inside.run("rotate") == 65  # one at a time
+    assert inside.run("approve", request) == 65
+    assert "Ask somebody else" in capsys.readouterr().err
+    who = "ivo"
+    assert inside.run("requests") == 0
+    assert "NO ESCROW, new root" in capsys.readouterr().out
+    assert inside.run("approve", request) == 0
+    assert "Card 2 is made" in capsys.readouterr().out
+    cards = [read_card(decode_record(record.encode()).card) for record in inside.records()]
+    assert (len(cards), cards[1].escrow, cards[0].root == cards[1].root) == (2, None, False)
+    assert inside.run("approve", request) == 65
+    assert inside.run("list", "--boxes") == 0
+    assert [line.split("  ")[1:] for line in capsys.readouterr().out.splitlines()] == [
+        ["mailboxes 0", "old: letterlock mailbox list --old-root"],
+        ["mailboxes 0", "in use"],
+    ]
+    assert inside.run("rotate") == 0
+    assert inside.run("refuse", capsys.readouterr().out.split()[-1]) == 0
+    assert len(inside.records()) == 2
 
 
 def test_publish_mends_what_a_break_after_keyd_left(inside: Inside) -> None:
