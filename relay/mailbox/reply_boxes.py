@@ -2,8 +2,10 @@
 
 The capsule is made with the PDF's own password (kdf 2), so the page opens with what the reader has anyway; only secrets
 that a machine made serve, 71 bits or more. Where the partner chose the password, or policy wants it, a code that the
-PDF prints opens the page instead: one a box, sealed by keyd, printed in each PDF of that password. Cheap on purpose:
-the box once a password, a ticket with one signature a PDF, and everything in the transaction that queues the mail.
+PDF prints opens the page instead: one a box, sealed by keyd, printed in each PDF of that password. A password that
+opened a page before policy wanted a code gets a second box; the links of the first lead there until they end. Cheap on
+purpose: the box once a password, a ticket with one signature a PDF, and all of it in the transaction that queues the
+mail.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ class ReplyBoxes:
         with self._database.reading() as tx:
             now = tx.now_ms()
             card = newest_card(tx, self._tenant)
-            box = rows.find_reply_box(tx, self._tenant, job.password_id) if job.password_id else None
+            held = rows.find_reply_boxes(tx, self._tenant, job.password_id) if job.password_id else []
+            # One that the password opens is no use where it must not, whatever policy said when it was made.
+            box = next((one for one in held if one.coded is job.wants_code), None)
             stored = generation_rows.get_generation(tx, self._tenant, box.id, 1) if box else None
             code_blob = find_reply_code(tx, self._tenant, box.id) if box else None
         if card is None or (box is not None and box.state == BoxState.CLOSED):
@@ -126,7 +130,8 @@ class ReplyBoxes:
             if code_blob is not None:
                 context = reply_code_context(self._tenant, box.id)
                 code = self._generations.keystore.open(context, code_blob, grant).decode("ascii")
-        place = Place(self._tenant, self._generations.portal, box.id, 1, enc, card.serial, box.next_no)
+        no = 1 if made is not None else self._take_number(box)
+        place = Place(self._tenant, self._generations.portal, box.id, 1, enc, card.serial, no)
         facts = MailFacts(
             kind=TICKET,
             sender=job.sender,
@@ -158,8 +163,13 @@ class ReplyBoxes:
             password_id=None,
             created_at=now,
             lang=job.language,
+            coded=job.wants_code,
         )
         return box, made
+
+    def _take_number(self, box: Box) -> int:
+        with self._database.transaction() as tx:
+            return rows.take_number(tx, self._tenant, box.id)
 
     def _seal(self, job: TicketJob, place: Place, facts: MailFacts) -> SealedMessage:
         for most in (FILES_OCTETS, -1):
@@ -186,9 +196,8 @@ class ReplyBoxes:
             detail: dict[str, EventDetail] = {"box": box.id, "partner": box.partner_id, "password": password_id}
             tx.append_event(Event("replybox.created", self._actor, self._tenant, detail=detail))
         else:
-            held = rows.get_box(tx, self._tenant, box.id, lock=True)
-            # Two tickets of one moment may have one number: nothing hangs on it, a page shows a single ticket.
-            rows.change_box(tx, held, {"next_no": max(held.next_no, message.no + 1)})
+            # Held, so that its pushes keep the order of the commits.
+            rows.get_box(tx, self._tenant, box.id, lock=True)
         ticket.sealed.store(tx)
         pushes.add_push(tx, self._tenant, pushes.MESSAGE, box=box.id, ref=message.id)
         told = {"id": message.id, "expires": format_time(message.expires_at)}
@@ -227,8 +236,8 @@ def close_leaked_reply_boxes(tx: Tx, tenant: str, password_ids: Sequence[str], a
     """Close the boxes of PDF passwords that somebody else knows, at once; return how many."""
     count = 0
     for password_id in password_ids:
-        box = rows.find_reply_box(tx, tenant, password_id)
-        if box is not None and box.state != BoxState.CLOSED:
-            close_box(tx, rows.get_box(tx, tenant, box.id, lock=True), actor)
-            count += 1
+        for box in rows.find_reply_boxes(tx, tenant, password_id):
+            if box.state != BoxState.CLOSED:
+                close_box(tx, rows.get_box(tx, tenant, box.id, lock=True), actor)
+                count += 1
     return count

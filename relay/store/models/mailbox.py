@@ -17,6 +17,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -49,6 +50,7 @@ MAILBOX = Table(
     text_column("lang", default=""),
     Column("must_change", Boolean, nullable=False),
     time_column("closed_at", nullable=True),
+    Column("coded", Boolean, nullable=False, server_default=false()),
     Index(
         "uq_mailbox_open",
         "tenant",
@@ -57,10 +59,11 @@ MAILBOX = Table(
         sqlite_where=_OPEN_MAILBOX,
         postgresql_where=_OPEN_MAILBOX,
     ),
-    Index("uq_mailbox_password", "password_id", unique=True, sqlite_where=_REPLY, postgresql_where=_REPLY),
+    Index("uq_mailbox_password", "password_id", "coded", unique=True, sqlite_where=_REPLY, postgresql_where=_REPLY),
 )
 """`kind`: `mailbox` or `reply`; `state`: first, active, expired, closed; `gen`: the newest one that the relay accepted;
-`first_sender`: who is told the present first password; `next_no`: the number of the box's next message."""
+`first_sender`: who is told the present first password; `next_no`: the number of the box's next message; `coded`: a
+reply box that a printed code opens in place of the PDF's password."""
 
 MAILBOX_GENERATION = Table(
     "mailbox_generation",
@@ -152,6 +155,7 @@ MAILBOX_SEEN = Table(
     text_column("result"),
     time_column("at"),
     PrimaryKeyConstraint("box", "outer_id"),
+    Index("ix_mailbox_seen_at", "tenant", "at"),
 )
 """Entries that came in from a box. `outer_id`: an item's id, or the SHA-256 (b64) of a rekey's capsule."""
 
@@ -167,6 +171,7 @@ MAILBOX_QUARANTINE = Table(
     blob_column("data"),
     time_column("at"),
     Index("ix_mailbox_quarantine_box", "box"),
+    Index("ix_mailbox_quarantine_at", "tenant", "at"),
 )
 """Entries that were refused, as they came (a rekey's capsule closed), with the code of sealed-mailbox 17."""
 

@@ -11,7 +11,7 @@ from relay.store.errors import NotFoundError
 
 MAILBOX = "mailbox"
 REPLY = "reply"
-_FLAGS = ("code_needed", "must_change")
+_FLAGS = ("code_needed", "must_change", "coded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,14 @@ class Box:
     lang: str = ""
     must_change: bool = False
     closed_at: int | None = None
+    coded: bool = False
+    """Of a reply box: a printed code opens it, the PDF's password does not."""
 
 
 _COLUMNS = tuple(Box.__dataclass_fields__)
 _INSERT = insert_sql("mailbox", _COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM mailbox "  # noqa: S608 - our own column names
-_CHANGEABLE = frozenset(_COLUMNS) - {"id", "tenant", "kind", "partner_id", "created_at"}
+_CHANGEABLE = frozenset(_COLUMNS) - {"id", "tenant", "kind", "partner_id", "created_at", "coded"}
 
 
 def _from_row(row: Row) -> Box:
@@ -82,10 +84,10 @@ def find_open_mailbox(tx: Tx, tenant: str, partner_id: str) -> Box | None:
     return None if row is None else _from_row(row)
 
 
-def find_reply_box(tx: Tx, tenant: str, password_id: str) -> Box | None:
-    """Return the reply box of a PDF password, closed or not."""
-    row = tx.fetch_one(_SELECT + "WHERE tenant = ? AND password_id = ?", [tenant, password_id])
-    return None if row is None else _from_row(row)
+def find_reply_boxes(tx: Tx, tenant: str, password_id: str) -> list[Box]:
+    """Return the reply boxes of a PDF password, closed or not: one that it opens, one that a code opens, or both."""
+    rows = tx.fetch_all(_SELECT + "WHERE tenant = ? AND password_id = ? ORDER BY coded", [tenant, password_id])
+    return [_from_row(row) for row in rows]
 
 
 def boxes_of_partner(tx: Tx, tenant: str, partner_id: str) -> list[Box]:

@@ -7,22 +7,27 @@ import email.policy
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
+from relay.core.clock import DAY
 from relay.core.documents.policy import PolicyDocument
 from relay.core.wire.sealed import MailboxDataError
 from relay.mailbox.boxes import close_box
+from relay.mailbox.reply_boxes import close_leaked_reply_boxes
 from relay.store.base import Database
 from relay.store.repositories.mailbox_boxes import Box, get_box
+from relay.store.repositories.mailbox_messages import messages_of_box
 from tests.contract.mailbox.browser import Browser
 from tests.contract.mailbox.world import ANNA, MARIA, PORTAL, TENANT, WORKER, World, make_world
 from tests.contract.store.databases import SteppedClock
 
 SECRET = re.compile(r"\b[0-9a-z]{4}(?:-[0-9a-z]{4}){3}\b")
-POLICY = {"methods": ["pdf"], "switches": {"reply_secret": "printed-code"}}
+SWITCHES = {"reply_secret": "printed-code", "reply_files": "off", "reply_link_days": 30}
+POLICY = {"methods": ["pdf"], "switches": SWITCHES}
 
 
 @pytest.fixture
@@ -102,6 +107,35 @@ def test_a_new_password_has_a_new_code(world: World, tmp_path: Path) -> None:
     new = told_password(world)
     assert printed_codes(world, first, old, tmp_path).isdisjoint(printed_codes(world, second, new, tmp_path))
     assert len(reply_boxes(world)) == 2
+
+
+def test_a_code_counts_from_the_next_pdf_on_and_the_links_before_go_on(world: World, tmp_path: Path) -> None:
+    def set_policy(document: object) -> None:
+        changed = replace(world.organisation, policy=PolicyDocument.from_json(document))
+        world.pipeline._organisation = lambda: changed
+
+    set_policy({"methods": ["pdf"]})
+    send(world)
+    password = told_password(world)
+    (before,) = reply_boxes(world)
+    assert opens(world, before, password)
+    set_policy(POLICY)
+    second = send(world)
+    (code,) = printed_codes(world, second, password, tmp_path)
+    (coded,) = [box for box in reply_boxes(world) if box.id != before.id]
+    assert opens(world, coded, code)
+    assert not opens(world, coded, password)
+    assert opens(world, before, password)
+    with world.db.transaction() as tx:
+        (ticket,) = messages_of_box(tx, TENANT, coded.id)
+        assert round((ticket.expires_at - ticket.created_at) / DAY) == 30
+        # Whoever knows the password knows both.
+        assert close_leaked_reply_boxes(tx, TENANT, [coded.password_id or ""], WORKER) == 2
+    opened = Browser.sign_in(PORTAL, coded.id, world.portal[coded.id].capsule, world.cards, code)
+    (there,) = world.portal[coded.id].messages.values()
+    head = opened.read(there).manifest.mail  # type: ignore[arg-type]
+    assert head is not None
+    assert head.files is False
 
 
 def test_the_code_lies_sealed_and_goes_with_its_box(world: World, tmp_path: Path) -> None:

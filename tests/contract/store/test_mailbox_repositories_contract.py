@@ -109,7 +109,7 @@ def test_password_has_one_reply_box(db: Database) -> None:
         assert boxes.add_box(tx, box)
         assert not boxes.add_box(tx, replace(box, id=new_id()))
         assert boxes.add_box(tx, replace(box, id=new_id(), password_id="other"))
-        assert boxes.find_reply_box(tx, TENANT, "pw") == box
+        assert boxes.find_reply_boxes(tx, TENANT, "pw") == [box]
 
 
 def test_box_of_another_tenant_is_not_found(db: Database) -> None:
