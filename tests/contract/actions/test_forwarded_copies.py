@@ -10,8 +10,11 @@ from relay.actions.base import DecidedCopy
 from relay.actions.refuse import forward_recipients
 from relay.core.decision import Decision, Method, Reason
 from relay.core.envelope import Recipient, Side
+from relay.core.errors import ConfigurationError
 from relay.core.lifecycle import State
+from relay.delivery.reports import DsnReports
 from relay.store.repositories.copies import COPY_COLUMNS, StoredCopy
+from relay.store.repositories.decisions import insert_decision
 from tests.contract.actions.stage import ANNA, JONAS, Stage
 
 MIA = "mia@partner.example"
@@ -90,3 +93,27 @@ def test_of_two_copies_that_meet_the_one_that_asks_for_more_counts() -> None:
     assert ask({"NEVER"}, {"DELAY"}) == {"DELAY"}
     assert ask({"SUCCESS"}, None) == {"SUCCESS", "FAILURE", "DELAY"}
     assert ask({"SUCCESS"}, {"FAILURE"}) == {"SUCCESS", "FAILURE"}
+
+
+def test_a_report_that_cannot_be_made_is_an_operator_s_affair(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ConfigurationError("brands", "broken", "Mend it")
+
+    monkeypatch.setattr(DsnReports, "make", fail)
+    walk(stage, Recipient(JONAS))
+    assert not stage.told(ANNA)
+    (alert,) = stage.alerts()
+    assert "could not be made" in json.loads(alert)["reason"]
+
+
+def test_an_automatic_answer_that_was_passed_on_and_refused_is_an_operator_s_affair(stage: Stage) -> None:
+    stage.change(policy={"methods": ["pass"]})
+    message_id = stage.send(Recipient(JONAS, frozenset({"NEVER"})))
+    stage.work()
+    with stage.db.transaction() as tx:
+        came = Decision(Method.RETURN, Reason.SYSTEM, "An answer to a mail of ours.")
+        insert_decision(tx, "default", message_id, stage.copies(message_id)[JONAS].id, came)
+    stage.clock.advance(20)
+    stage.deliver(refuse)
+    (alert,) = stage.alerts()
+    assert "automatic answer" in json.loads(alert)["reason"]
