@@ -53,7 +53,11 @@ def build_pages(portal: Portal) -> Pages:
         brands=read_brands(settings),
         texts=read_texts(templates / "translations"),
         bundle=read_bundle(_bundle_folder() / "manifest.json", STATIC_PREFIX),
-        policy=PagePolicy(decrypt=settings.decrypt, message_bytes=settings.limits.message),
+        policy=PagePolicy(
+            decrypt=settings.decrypt,
+            mailbox_from_reply=settings.mailbox_from_reply,
+            message_bytes=settings.limits.message,
+        ),
         links=StoredLinks(portal),
         templates=templates,
     )

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from portal.settings import Settings, find_settings_file, load_settings
+from portal.settings import Party, Settings, find_settings_file, load_settings
 from relay.core.errors import ConfigurationError, LetterlockError
 
 DEFAULT_DATABASE = "sqlite:///state/portal.db"
 DEFAULT_KEYS = "sqlite:///state-keys/row-keys.db"
-EX_OK, EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = os.EX_OK, os.EX_USAGE, os.EX_UNAVAILABLE, os.EX_CONFIG
+EX_OK, EX_USAGE, EX_DATAERR = os.EX_OK, os.EX_USAGE, os.EX_DATAERR
+EX_UNAVAILABLE, EX_CONFIG = os.EX_UNAVAILABLE, os.EX_CONFIG
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -32,6 +33,7 @@ def _make_parser() -> argparse.ArgumentParser:
     init.add_argument("--key", type=Path, help="its private key, PEM")
     init.add_argument("--database", default=DEFAULT_DATABASE, help="postgresql://... for several nodes")
     init.add_argument("--keys-database", default=DEFAULT_KEYS, help="the row keys' own database or schema")
+    init.add_argument("--web-user", action="store_true", help="web will run as another user of this user's group")
     init.add_argument("--clock-offset-file", help=argparse.SUPPRESS)
     pair = commands.add_parser("pair", help="pin the relay's certificate")
     pair.add_argument("file", type=Path, help="PEM file with the relay's link certificate")
@@ -43,6 +45,13 @@ def _make_parser() -> argparse.ArgumentParser:
     commands.add_parser("link", help="run the relay's listener alone")
     commands.add_parser("sweep", help="clear up what is over, once")
     commands.add_parser("reseal", help="after a change of the pepper: seal every row anew")
+    grants = commands.add_parser("grants", help="PostgreSQL: what the web process's own role may do, as SQL")
+    grants.add_argument("--apply", action="store_true", help="run it, as the role of database.url, the tables' owner")
+    audit = commands.add_parser("audit", help="the chain of events").add_subparsers(dest="action", required=True)
+    audit.add_parser("begin", help="begin it; shows its first key, which is kept inside and not here")
+    verify = audit.add_parser("verify", help="check that nothing was changed, taken out or cut off")
+    verify.add_argument("--folder", type=Path, help="a copy of the folder, on whatever host")
+    verify.add_argument("--key-file", type=Path, help="file with the first key, - for standard input")
     backup = commands.add_parser("backup", help="copy both SQLite databases while the portal runs")
     backup.add_argument("folder", type=Path)
     return parser
@@ -57,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "init":
             return _init(parsed)
-        settings = load_settings(find_settings_file(parsed.config))
+        if parsed.command == "audit" and parsed.action == "verify" and parsed.folder:
+            return _verify(parsed.folder, parsed)
+        # What web opens under its own role, nobody else does, and the other way round.
+        party: Party = "web" if parsed.command == "web" else "owner"
+        settings = load_settings(find_settings_file(parsed.config), party)
         return _COMMANDS[parsed.command](settings, parsed)
     except ConfigurationError as error:
         print(f"letterlock-portal: {error}", file=sys.stderr)
@@ -82,6 +95,7 @@ def _init(parsed: argparse.Namespace) -> int:
         certificate=parsed.certificate.resolve() if parsed.certificate else None,
         key=parsed.key.resolve() if parsed.key else None,
         clock_offset_file=parsed.clock_offset_file,
+        has_web_user=parsed.web_user,
     )
     path = create_portal(parsed.folder, choices)
     settings = load_settings(path)
@@ -187,6 +201,58 @@ def _reseal(settings: Settings, _parsed: argparse.Namespace) -> int:
     return EX_OK
 
 
+def _grants(settings: Settings, parsed: argparse.Namespace) -> int:
+    from portal.context import open_portal
+    from portal.store.grants import apply_grants, keys_grants, main_grants
+
+    database = settings.database
+    if database.web_roles is None:
+        raise ConfigurationError(
+            "database.web_url", "is missing", "Name the role of the web process, in web_url and web_keys_url"
+        )
+    wanted = (main_grants(database.url, database.web_roles[0]), keys_grants(database.keys_url, database.web_roles[1]))
+    if not parsed.apply:
+        for grants, where in zip(wanted, ("database.url", "database.keys_url"), strict=True):
+            print(f"-- In the database of {where}, as the owner of its tables:\n{grants.script}")
+        return EX_OK
+    # Opening makes the tables, or brings them up to date.
+    portal = open_portal(settings)
+    try:
+        for grants, is_main in zip(wanted, (True, False), strict=True):
+            apply_grants(portal.store, grants, is_main=is_main)
+            print(f"{grants.role}: {len(grants.statements)} statements in schema {grants.schema}")
+    finally:
+        portal.close()
+    return EX_OK
+
+
+def _audit(settings: Settings, parsed: argparse.Namespace) -> int:
+    from portal.audit import audit_folder, begin_chains
+    from relay.core.wire.pae import encode_b64
+
+    if parsed.action == "verify":
+        return _verify(audit_folder(settings.state_dir), parsed)
+    key = begin_chains(settings.state_dir)
+    print(f"audit key: {encode_b64(key)}\nKeep it inside, with the date. It is not on this host, nor shown again.")
+    return EX_OK
+
+
+def _verify(folder: Path, parsed: argparse.Namespace) -> int:
+    from portal.audit import AuditError, read_first_key, verify_files
+
+    first_key = read_first_key(parsed.key_file) if parsed.key_file else None
+    try:
+        found = verify_files(folder, first_key)
+    except AuditError as error:
+        print(f"letterlock-portal: {error}", file=sys.stderr)
+        return EX_DATAERR
+    for chain, count in found.items():
+        print(f"{chain}: {count} events, {'unchanged' if first_key else 'each follows the one before'}")
+    if first_key is None:
+        print("Without the first key (--key-file) somebody who was root here could have made the whole anew.")
+    return EX_OK
+
+
 def _backup(settings: Settings, parsed: argparse.Namespace) -> int:
     from portal.backup import make_backup
     from relay.core.clock import SystemClock
@@ -212,6 +278,8 @@ _COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "link": _link,
     "sweep": _sweep,
     "reseal": _reseal,
+    "grants": _grants,
+    "audit": _audit,
     "backup": _backup,
 }
 

@@ -12,10 +12,12 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from portal.audit import AuditChain
 from portal.settings import Settings
-from portal.store.base import Store, open_store
+from portal.store.base import Store
 from portal.store.boxes import load_box, open_capsule_row
 from portal.store.models import DUMMY_BOX
+from portal.store.schema import open_store
 from relay.core.clock import Clock, SystemClock
 from relay.core.errors import ConfigurationError
 
@@ -31,6 +33,7 @@ class Portal:
     clock: Clock
     device_key: bytes
     """Authenticates the cookie of a known device."""
+    audit: AuditChain
 
     @property
     def portal_id(self) -> str:
@@ -43,7 +46,10 @@ class Portal:
 
 
 def read_pepper(path: Path) -> bytes:
-    """Return the 32 octets. Raises ConfigurationError when the file is missing, of a wrong length or open to others."""
+    """Return the 32 octets. Raises ConfigurationError when the file is missing, of a wrong length or open to others.
+
+    Its group may read it, since web and link can be two users of one group.
+    """
     try:
         mode = path.stat().st_mode
         pepper = path.read_bytes()
@@ -51,8 +57,9 @@ def read_pepper(path: Path) -> bytes:
         raise ConfigurationError(
             "paths.pepper", f"{path} cannot be read ({error.strerror})", "Copy it from another node, or run init"
         ) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigurationError("paths.pepper", f"{path} is open to others", "Set its mode to 0600")
+    if stat.S_IMODE(mode) & 0o037:
+        fix = "Set its mode to 0600, or 0640 where web has a user of its own"
+        raise ConfigurationError("paths.pepper", f"{path} is open to others", fix)
     if len(pepper) != PEPPER_OCTETS:
         raise ConfigurationError("paths.pepper", f"{path} has not 32 octets", "Copy it from another node")
     return pepper
@@ -70,7 +77,8 @@ def open_portal(settings: Settings, clock: Clock | None = None) -> Portal:
     except BaseException:
         store.close()
         raise
-    return Portal(settings, store, clock, device_key)
+    audit = AuditChain(settings.state_dir, "web" if settings.party == "web" else "link", clock)
+    return Portal(settings, store, clock, device_key, audit)
 
 
 def check_pepper(store: Store, pepper_file: Path) -> None:

@@ -49,6 +49,9 @@ pepper = "secrets/pepper"
 url = {database}
 # Keys of single rows; deleting one shreds its row. Keep back-ups of these at most 7 days.
 keys_url = {keys_database}
+# PostgreSQL: web may come as a role that cannot read answers and cannot write messages; see `letterlock-portal grants`.
+# web_url = "postgresql://portal_web@..."
+# web_keys_url = "postgresql://portal_web@..."
 
 [web]
 # Behind a proxy that ends TLS, or with certificate and key of its own.
@@ -69,6 +72,10 @@ message_mib = 50
 box_mib = 1024
 sent_days = 90
 
+[pages]
+# "off": a reply page does not send a reader whose PDF program fails to the mailbox.
+mailbox_from_reply = "on"
+
 [log]
 level = "info"
 """
@@ -78,6 +85,17 @@ _TEST = """
 # Moves the clock by so many seconds. For tests only.
 clock_offset_file = {offset}
 """
+
+
+_GROUP_MODES = {
+    "": 0o750,
+    FILE_NAME: 0o640,
+    "secrets": 0o750,
+    "secrets/pepper": 0o640,
+    "link": 0o750,
+    "state": 0o2770,
+    "state-keys": 0o2770,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,8 @@ class Choices:
     """For TLS without a proxy: certificate chain and key, PEM."""
     key: Path | None = None
     clock_offset_file: str | None = None
+    has_web_user: bool = False
+    """Web runs as a user of its own in the group of the one who makes this: that group gets what web needs."""
 
 
 def create_portal(folder: Path, choices: Choices) -> Path:
@@ -127,7 +147,15 @@ def create_portal(folder: Path, choices: Choices) -> Path:
     if choices.clock_offset_file:
         text += _TEST.format(offset=json.dumps(choices.clock_offset_file))
     settings.write_text(text, "utf-8")
+    if choices.has_web_user:
+        _open_to_group(folder)
     return settings
+
+
+def _open_to_group(folder: Path) -> None:
+    # Everything but the link's key, which stays 0600. Files in the state folders belong to the group as they are made.
+    for name, mode in _GROUP_MODES.items():
+        (folder / name).chmod(mode)
 
 
 def _tls_lines(choices: Choices) -> str:

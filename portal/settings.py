@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from relay.core.errors import ConfigurationError
 from relay.core.ids import is_id
@@ -24,6 +24,8 @@ FILE_NAME = "letterlock-portal.toml"
 DEFAULT_PATH = Path("/etc/letterlock") / FILE_NAME
 MIB = 1024 * 1024
 _PROGRAM = "letterlock-portal"
+Party = Literal["owner", "web"]
+"""Who reads the settings: the web process, or everything else on the host (link, sweep, commands)."""
 Decrypt = Literal["browser", "browser-or-server", "server"]
 DECRYPT: tuple[Decrypt, ...] = get_args(Decrypt)
 """Where mail is opened: in the reader's browser, or by this host as well. As shipped the first (sealed-mailbox 13)."""
@@ -63,6 +65,10 @@ class DatabaseSettings:
 
     url: str
     keys_url: str
+    makes_schema: bool = True
+    """False for the web process under a role of its own, which owns nothing."""
+    web_roles: tuple[str, str] | None = None
+    """PostgreSQL: the web process's own roles in the two databases, where it has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Settings:
     old_pepper_file: Path | None
     """The pepper before it was changed, until `letterlock-portal reseal` is through."""
     database: DatabaseSettings
+    """As the party that reads the settings reaches it."""
     web: ListenSettings
     is_behind_proxy: bool
     """The last address in X-Forwarded-For is the reader's."""
@@ -88,8 +95,11 @@ class Settings:
     limits: LimitSettings
     brands: tuple[Mapping[str, Any], ...]
     """The `[[brand]]` tables, which portal.pages reads and checks."""
+    mailbox_from_reply: bool
+    """Whether a reply page's "My reader cannot open this" leads to the mailbox."""
     log_level: str
     clock_offset_file: Path | None
+    party: Party
 
     @property
     def is_loopback(self) -> bool:
@@ -179,31 +189,57 @@ def _read_url(base: Path, key: str, url: str, password_file: str) -> str:
     if not password_file:
         return url
     path = _existing(f"{key.rpartition('url')[0]}password_file", _absolute(base, password_file), "Create it, mode 0600")
+    try:
+        secret = quote(path.read_text("utf-8").strip(), safe="")
+    except OSError as error:
+        raise ConfigurationError(key, f"{path} cannot be read ({error.strerror})", "Give it to this user") from error
     parts = urlsplit(url)
     user, _, rest = parts.netloc.rpartition("@")
-    secret = quote(path.read_text("utf-8").strip(), safe="")
     return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{secret}@{rest}"))
 
 
-def _read_database(base: Path, table: TomlTable) -> DatabaseSettings:
+def _read_database(base: Path, table: TomlTable, party: Party) -> DatabaseSettings:
     url = table.text("url", "sqlite:///state/portal.db")
     default = "sqlite:///state-keys/row-keys.db" if url.startswith("sqlite:") else None
     keys_url = table.text("keys_url", default) if default else table.required_text("keys_url")
-    found = DatabaseSettings(
-        _read_url(base, "database.url", url, table.text("password_file", "")),
-        _read_url(base, "database.keys_url", keys_url, table.text("keys_password_file", "")),
-    )
+    files = {key: table.text(key, "") for key in ("password_file", "keys_password_file")}
+    web_files = {key: table.text(f"web_{key}", "") for key in files}
+    web_url, web_keys_url = table.text("web_url", ""), table.text("web_keys_url", "")
     table.finish()
-    if found.url == found.keys_url:
+    if url == keys_url:
         raise ConfigurationError(
             "database.keys_url",
             "is the same database as database.url",
             "Row keys need their own file, or their own schema: add ?options=-csearch_path%3Drow_keys",
         )
-    return found
+    roles = None
+    if web_url or web_keys_url:
+        roles = _find_role("web_url", web_url, url), _find_role("web_keys_url", web_keys_url, keys_url)
+    # Only the own passwords: the other party's files are closed to this user.
+    if roles is not None and party == "web":
+        url, keys_url, prefix, files = web_url, web_keys_url, "database.web_", web_files
+    else:
+        prefix = "database."
+    return DatabaseSettings(
+        _read_url(base, f"{prefix}url", url, files["password_file"]),
+        _read_url(base, f"{prefix}keys_url", keys_url, files["keys_password_file"]),
+        makes_schema=roles is None or party == "owner",
+        web_roles=roles,
+    )
 
 
-def load_settings(path: Path) -> Settings:
+def _find_role(key: str, url: str, owner_url: str) -> str:
+    role, owner = urlsplit(url).username, urlsplit(owner_url).username
+    if not url.startswith("postgresql://") or not role or role == owner:
+        raise ConfigurationError(
+            f"database.{key}",
+            "is not a PostgreSQL address with a role of its own",
+            "Set web_url and web_keys_url, both with the web process's role, or neither",
+        )
+    return unquote(role)
+
+
+def load_settings(path: Path, party: Party = "owner") -> Settings:
     """Read and check the settings file. Raises ConfigurationError that names the key and the fix."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
@@ -247,7 +283,12 @@ def load_settings(path: Path) -> Settings:
     test = top.table("test")
     offset = test.text("clock_offset_file", "")
     test.finish()
-    database = _read_database(base, top.table("database"))
+    database = _read_database(base, top.table("database"), party)
+    pages = top.table("pages")
+    from_reply = pages.text("mailbox_from_reply", "on")
+    if from_reply not in ("on", "off"):
+        raise ConfigurationError("pages.mailbox_from_reply", f"is {from_reply!r}", 'Write "on" or "off"')
+    pages.finish()
     brands = top.tables("brand")
     top.finish()
     return Settings(
@@ -265,6 +306,8 @@ def load_settings(path: Path) -> Settings:
         relay_certificates=relay,
         limits=limit_settings,
         brands=brands,
+        mailbox_from_reply=from_reply == "on",
         log_level=level,
         clock_offset_file=_absolute(base, offset) if offset else None,
+        party=party,
     )

@@ -1,6 +1,7 @@
 """`letterlock-portal serve`: runs the web and the link listener as processes, starts a dead one again, sweeps at times.
 
-In production each listener has its own unit and user; this is for one host with one user. It sees no data itself.
+For one host with one user: a trial, or a test. The units run each listener by itself, web as a user of its own
+(docs/operator/portal.md 5). It sees no data itself.
 """
 
 from __future__ import annotations

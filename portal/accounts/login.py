@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
@@ -25,6 +26,7 @@ from portal.store.boxes import (
 )
 from portal.store.models import DUMMY_BOX, token
 from portal.store.reports import add_report
+from relay.core.clock import DAY, SECOND
 from relay.core.wire.errors import SealedDataError
 from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed.capsule import read_capsule
@@ -33,8 +35,6 @@ from relay.log import Log
 
 FIRST_TRIES = 10
 """Wrong tries in all that a first password allows (sealed-mailbox 11)."""
-REPLY_TRIES = 10
-"""Wrong tries that a reply box allows before it locks (sealed-mailbox 12)."""
 _LOG = Log("portal.login")
 
 
@@ -71,11 +71,9 @@ def hash_token(untrusted_token: str) -> str:
     return encode_b64(hashlib.sha256(untrusted_token.encode("utf-8", "replace")).digest())
 
 
-def counter_name(kind: str, box: BoxRow | None, who: str) -> str:
-    """Return the name of an account's counter; a reply box has one for all its links."""
-    if kind == "mailbox":
-        return f"login:{who}"
-    return f"reply:{box.id}" if box is not None else f"token:{who}"
+def counter_name(login_id: str) -> str:
+    """Return the name of a mailbox's counter."""
+    return f"login:{login_id}"
 
 
 def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
@@ -85,27 +83,19 @@ def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
     is_right = _compare(attempt, capsule, portal.clock.now_ms(), target)
     refusal: ApiError | None = None
     signed_in: SignedIn | None = None
+    becomes_locked = False
     with portal.store.main.write() as connection:
         now = portal.clock.now_ms()
-        name = counter_name(attempt.kind, target.box if target.is_known else None, attempt.who)
-        account = f"device:{attempt.device}" if attempt.device else name
-        # A known device waits for its own wrong tries alone, not for its neighbours' or an attacker's.
-        wanted = [(account, throttle.ACCOUNT_TRIES)]
-        if attempt.device:
-            wanted.append((name, throttle.TOTAL_ONLY))
-        else:
-            wanted.insert(0, (f"net:{attempt.network}", throttle.NETWORK_TRIES))
-        counters = throttle.touch_counters(connection, wanted, now)
-        total = counters[-1].total
+        own, others = _name_counters(target, attempt, now)
+        counters = throttle.touch_counters(connection, [*own, *others], now)
         locked = lock_box(connection, target.box.id, shared=True)
-        refusal = _check_counters(target, counters, total, now)
+        refusal = _check_counters(counters, now)
         if refusal is None:
             # Between the comparison and now, a rekey or the relay may have replaced the capsule.
             is_same = locked is not None and locked.capsule == target.box.capsule and locked.state == target.box.state
-            if is_right and is_same and not (target.box.state == "first" and total >= FIRST_TRIES):
-                # A reply box locks after ten wrong tries in a row; a first password after ten in all.
-                is_reply = target.box.kind == "reply"
-                throttle.forgive(connection, [account, name] if is_reply else [account], is_new_capsule=is_reply)
+            is_void = target.box.state == "first" and counters[0].total >= FIRST_TRIES
+            if is_right and is_same and not is_void:
+                throttle.forgive(connection, [name for name, tries in own if tries != throttle.TOTAL_ONLY])
                 started = sessions.start_session(
                     connection, target.box.id, ticket=target.ticket, browser=attempt.browser, now=now
                 )
@@ -113,12 +103,35 @@ def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
                 signed_in = SignedIn(target.box, capsule, started)
             else:
                 throttle.count_wrong(connection, counters, now)
-                refusal = _refuse(connection, target, attempt, total + 1, now)
+                refusal, becomes_locked = _refuse(connection, target, attempt, counters, now)
     if signed_in is None:
         assert refusal is not None
+        if becomes_locked:
+            portal.audit.note("locked", box=target.box.id, kind=attempt.kind)
         raise refusal
     _LOG.info("signed-in", box=target.box.id, kind=attempt.kind)
+    portal.audit.note("signed-in", box=target.box.id, kind=attempt.kind, gen=target.box.gen)
     return signed_in
+
+
+_Names = list[tuple[str, int]]
+
+
+def _name_counters(target: _Target, attempt: Attempt, now: int) -> tuple[_Names, _Names]:
+    """Return the account's counters, the one that says how many tries are left first, and those of where it comes from.
+
+    A known device waits for its own wrong tries alone, not for its neighbours' or an attacker's.
+    """
+    networks = [] if attempt.device else throttle.name_networks(attempt.network, now)
+    if attempt.kind == "reply":
+        # A link is shut for everybody: who has the PDF has its password, and the next PDF has another link.
+        known = throttle.name_links(attempt.who, target.box.id, now)
+        unknown = [(f"token:{attempt.who}", throttle.ACCOUNT_TRIES)]
+        return known if target.is_known else unknown, networks
+    name = counter_name(attempt.who)
+    if attempt.device:
+        return [(name, throttle.TOTAL_ONLY), (f"device:{attempt.device}", throttle.ACCOUNT_TRIES)], networks
+    return [(name, throttle.ACCOUNT_TRIES)], networks
 
 
 def _find_target(portal: Portal, attempt: Attempt) -> _Target:
@@ -153,19 +166,35 @@ def _compare(attempt: Attempt, capsule: bytes, now: int, target: _Target) -> boo
     return fits and target.is_known and (expires is None or now < expires)
 
 
-def _check_counters(target: _Target, counters: list[throttle.Counter], total: int, now: int) -> ApiError | None:
-    if target.is_known and target.box.kind == "reply" and total >= REPLY_TRIES:
-        return ApiError(423, "locked")
+def _check_counters(counters: list[throttle.Counter], now: int) -> ApiError | None:
+    if any(one.is_shut for one in counters):
+        return _say_locked(counters, now)
     seconds = throttle.seconds_to_wait([one for one in counters if one.tries != throttle.TOTAL_ONLY], now)
     return ApiError(429, "wait", seconds=seconds) if seconds else None
 
 
-def _refuse(connection: Connection, target: _Target, attempt: Attempt, total: int, now: int) -> ApiError:
+def _say_locked(counters: Sequence[throttle.Counter], now: int) -> ApiError:
+    is_box = any(one.is_shut and one.tries == throttle.TOTAL_ONLY for one in counters)
+    left = DAY - now % DAY if is_box else counters[0].until - now
+    return ApiError(423, "locked", seconds=max(1, -(-left // SECOND)))
+
+
+def _refuse(
+    connection: Connection, target: _Target, attempt: Attempt, before: Sequence[throttle.Counter], now: int
+) -> tuple[ApiError, bool]:
+    """Report a wrong try that was just counted; return what is said of it, and whether it was one too many."""
     subject = target.box.id if target.is_known else attempt.who
-    is_reply = target.is_known and target.box.kind == "reply"
-    is_last = total >= (REPLY_TRIES if is_reply else FIRST_TRIES) and (is_reply or target.box.state == "first")
-    kind = "locked" if is_last else "wrong"
-    add_report(connection, kind, subject, is_known=target.is_known, count=total, now=now)
-    if is_reply and is_last:
-        return ApiError(423, "locked")
-    return ApiError(401, "wrong", **({"tries_left": max(0, REPLY_TRIES - total)} if is_reply else {}))
+    if not target.is_known or target.box.kind != "reply":
+        total = before[0].total + 1
+        is_last = target.box.state == "first" and total >= FIRST_TRIES
+        add_report(
+            connection, "locked" if is_last else "wrong", subject, is_known=target.is_known, count=total, now=now
+        )
+        return ApiError(401, "wrong"), is_last
+    tries = before[0].wrong + 1
+    counters = [replace(one, wrong=one.wrong + 1, total=one.total + 1, until=now + DAY) for one in before]
+    is_shut = any(one.is_shut for one in counters)
+    add_report(connection, "locked" if is_shut else "wrong", subject, is_known=True, count=tries, now=now)
+    if is_shut:
+        return _say_locked(counters, now), True
+    return ApiError(401, "wrong", tries_left=throttle.LINK_TRIES - tries), False

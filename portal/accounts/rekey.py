@@ -1,8 +1,8 @@
 """A new password: the browser's new capsule takes the old one's place (sealed-mailbox 8, 11).
 
 One transaction with the box row locked: `auth` right, signature by the stored generation, box and kind equal,
-generation one higher, suite not below; swap, end other sessions, append to the outbox. The same octets again are
-answered as before.
+generation one higher, suite not below; swap, end all sessions and start the caller's anew, append to the outbox. The
+same octets again are answered as before, with the ended session or without one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from portal.accounts.login import counter_name
 from portal.context import Portal
 from portal.security.errors import ApiError
 from portal.store import sessions, throttle
-from portal.store.boxes import CAPSULE, BoxRow, is_reconciling, load_box, lock_box, open_capsule_row
+from portal.store.boxes import (
+    CAPSULE,
+    OPEN_STATES,
+    BoxRow,
+    is_reconciling,
+    load_box,
+    lock_box,
+    open_capsule_row,
+    pad_capsule,
+)
 from portal.store.models import SPENT, box
-from portal.store.outbox import OUTBOX, Entry, append_entry
+from portal.store.outbox import OUTBOX, Entry, append_entry, find_entry
 from portal.store.reports import add_report
 from portal.store.rowkeys import SealedRow
+from relay.core.clock import MINUTE
 from relay.core.wire.errors import SealedDataError
 from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed.capsule import Capsule, read_capsule
@@ -30,6 +40,8 @@ from relay.core.wire.sealed.stretch import check_value
 from relay.log import Log
 
 SIGNATURE_OCTETS = 64
+_REPEATS = 10 * MINUTE
+"""How long a browser that lost the answer still gets a session for sending the same octets."""
 _LOG = Log("portal.rekey")
 
 
@@ -81,7 +93,7 @@ def rekey_box(portal: Portal, current: sessions.SessionRow, rekey: Rekey) -> Rek
     except SealedDataError as error:
         raise ApiError(400, "bad-request") from error
     rows = portal.store.rows.seal_all(
-        [(CAPSULE, new.box, "", rekey.capsule), (OUTBOX, new.box, new.id, rekey.sig + rekey.capsule)]
+        [(CAPSULE, new.box, "", pad_capsule(rekey.capsule)), (OUTBOX, new.box, new.id, rekey.sig + rekey.capsule)]
     )
     # A commit whose outcome is not known shreds nothing: the sweep finds keys without a row.
     with portal.store.main.write() as connection:
@@ -93,7 +105,44 @@ def rekey_box(portal: Portal, current: sessions.SessionRow, rekey: Rekey) -> Rek
     if isinstance(outcome, ApiError):
         raise outcome
     _LOG.info("rekeyed", box=new.box, gen=outcome.gen)
+    if outcome.session is not None:
+        portal.audit.note("rekeyed", box=new.box, gen=outcome.gen)
     return outcome
+
+
+def find_repeated(portal: Portal, rekey: Rekey) -> Rekeyed | None:
+    """Return what was said to these very octets before, or None. Needs no session: the first answer ended the caller's.
+
+    Capsule and signature must both be the ones that the box took last; who has not made or taken them learns nothing.
+    A request repeated at once gets a new session, as the lost answer had one; later it is only told that it is so.
+    """
+    new = read_capsule(rekey.capsule, kind="mailbox")
+    payload = _digest_payload(rekey)
+    with portal.store.main.read() as connection:
+        row = load_box(connection, new.box)
+        entry = find_entry(connection, new.box, new.id)
+        is_shut = is_reconciling(connection)
+    is_same = row is not None and row.state in OPEN_STATES and row.capsule_sha == digest_capsule(rekey.capsule)
+    if row is None or not is_same or entry is None or entry.kind != "rekey":
+        return None
+    now = portal.clock.now_ms()
+    if not hmac.compare_digest(entry.digest, payload):
+        return None
+    if is_shut or now - entry.at >= _REPEATS:
+        return Rekeyed(row.gen, row.state, None)
+    with portal.store.main.write() as connection:
+        locked = lock_box(connection, row.id, shared=True)
+        if locked is None or locked.capsule_sha != row.capsule_sha or locked.state != row.state:
+            return None
+        started = sessions.start_session(
+            connection, row.id, ticket=None, browser=rekey.browser, now=now, since=entry.at
+        )
+        sessions.drop_oldest(connection, row.id)
+    return Rekeyed(row.gen, row.state, started)
+
+
+def _digest_payload(rekey: Rekey) -> bytes:
+    return hashlib.sha256(rekey.sig + rekey.capsule).digest()
 
 
 def _read_new(portal: Portal, box_id: str, rekey: Rekey) -> Capsule:
@@ -122,8 +171,8 @@ def _swap(
         return ApiError(503, "reconciling")
     assert before.login_id is not None
     counted = [
-        (f"net:{rekey.network}", throttle.NETWORK_TRIES),
-        (counter_name("mailbox", None, before.login_id), throttle.ACCOUNT_TRIES),
+        (counter_name(before.login_id), throttle.ACCOUNT_TRIES),
+        *throttle.name_networks(rekey.network, now),
     ]
     counters = throttle.touch_counters(connection, counted, now)
     seconds = throttle.seconds_to_wait(counters, now)
@@ -139,9 +188,9 @@ def _swap(
         return ApiError(503, "reconciling")
     if not hmac.compare_digest(check_value(rekey.auth), old.av):
         throttle.count_wrong(connection, counters, now)
-        add_report(connection, "wrong", new.box, is_known=True, count=counters[1].total + 1, now=now)
+        add_report(connection, "wrong", new.box, is_known=True, count=counters[0].total + 1, now=now)
         return ApiError(401, "wrong")
-    throttle.forgive(connection, [counted[1][0]], is_new_capsule=True)
+    throttle.forgive(connection, [counted[0][0]], is_new_capsule=True)
     connection.execute(
         update(box)
         .where(box.c.id == new.box)
@@ -155,8 +204,7 @@ def _swap(
             capsule=rows[0].sealed,
         )
     )
-    payload = hashlib.sha256(rekey.sig + rekey.capsule).digest()
-    append_entry(connection, row, Entry("rekey", new.id, new.gen, 0, rows[1], None, [], payload), now)
+    append_entry(connection, row, Entry("rekey", new.id, new.gen, 0, rows[1], None, [], _digest_payload(rekey)), now)
     sessions.end_sessions(connection, new.box)
     started = sessions.start_session(
         connection, new.box, ticket=None, browser=rekey.browser, now=now, since=current.since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from flask import Blueprint, Response, jsonify, make_response
 from sqlalchemy import select
 
 from portal.accounts.login import Attempt, hash_token, sign_in
-from portal.accounts.rekey import Rekey, rekey_box
+from portal.accounts.rekey import Rekey, Rekeyed, find_repeated, rekey_box
 from portal.context import Portal
 from portal.security.cookies import (
     drop_session_cookie,
@@ -19,7 +20,7 @@ from portal.security.cookies import (
     set_session_cookie,
 )
 from portal.security.errors import ApiError
-from portal.security.readers import Reader, find_current_reader, for_readers
+from portal.security.readers import Reader, find_current_reader, find_reader, for_readers
 from portal.security.requests import API_PREFIX, describe_browser, find_network, read_fields
 from portal.store import sessions, throttle
 from portal.store.boxes import OPEN_STATES, BoxRow, find_box_id, open_capsule_row
@@ -27,8 +28,10 @@ from portal.store.models import card
 from portal.store.reports import add_report
 from relay.core.clock import SECOND
 from relay.core.ids import is_id
+from relay.core.wire.errors import EncodingError
 from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed.capsule import MAX_CAPSULE, strip_capsule
+from relay.core.wire.sealed.errors import MailboxDataError
 from relay.core.wire.sealed.jsontext import Fields, format_time, read_b64
 from relay.core.wire.sealed.stretch import KDF_OF_KIND
 
@@ -70,17 +73,16 @@ def make_accounts(portal: Portal) -> Blueprint:
         return jsonify(_describe(portal, reader.box, reader.session) | {"capsule": strip_capsule(octets)})
 
     @routes.post("/rekey")
-    @for_readers
     def rekey() -> Response:
-        reader = find_current_reader()
-        fields = read_fields(REKEY_LIMIT)
-        network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
-        sent = Rekey(
-            fields.octets("capsule"), fields.octets("sig"), fields.octets("auth", 32), network, describe_browser()
-        )
-        done = rekey_box(portal, reader.session, sent)
-        row = done.session.row if done.session else reader.session
-        response = jsonify({"state": done.state, "gen": done.gen, "half": encode_b64(row.half)})
+        reader = find_reader()
+        if reader is None:
+            done, half = _answer_again(portal), None
+        else:
+            done = rekey_box(portal, reader.session, _read_rekey(portal))
+            half = encode_b64(reader.session.half)
+        if done.session:
+            half = encode_b64(done.session.row.half)
+        response = jsonify({"state": done.state, "gen": done.gen, "half": half})
         if done.session:
             set_session_cookie(portal, response, done.session.cookie)
         return response
@@ -94,6 +96,23 @@ def make_accounts(portal: Portal) -> Blueprint:
     _add_session_routes(routes, portal)
     _add_forgot(routes, portal)
     return routes
+
+
+def _read_rekey(portal: Portal) -> Rekey:
+    fields = read_fields(REKEY_LIMIT)
+    network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
+    auth = fields.octets("auth", 32)
+    return Rekey(fields.octets("capsule"), fields.octets("sig"), auth, network, describe_browser())
+
+
+def _answer_again(portal: Portal) -> Rekeyed:
+    """Answer a rekey that was taken before. Raises ApiError 401: everything else needs a session."""
+    done = None
+    with contextlib.suppress(ApiError, MailboxDataError, EncodingError):
+        done = find_repeated(portal, _read_rekey(portal))
+    if done is None:
+        raise ApiError(401, "signed-out")
+    return done
 
 
 def _add_session_routes(routes: Blueprint, portal: Portal) -> None:

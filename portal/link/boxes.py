@@ -16,7 +16,7 @@ from portal.accounts.rekey import SIGNATURE_OCTETS, digest_capsule
 from portal.context import Portal
 from portal.security.errors import ApiError
 from portal.store import sessions, throttle
-from portal.store.boxes import CAPSULE, BoxRow, count_waiting, load_box, lock_box, open_capsule_row
+from portal.store.boxes import CAPSULE, BoxRow, count_waiting, load_box, lock_box, open_capsule_row, pad_capsule
 from portal.store.chunks import drop_all_chunks
 from portal.store.models import DUMMY_BOX, SPENT, box, card, draft, lease, message, outbox, token
 from portal.store.outbox import OUTBOX, list_rekeys
@@ -47,7 +47,7 @@ def put_box(portal: Portal, box_id: str, head: BoxHead) -> int:
         before = load_box(connection, box_id)
     # After a restore the row may be there and its key not: then nothing is held.
     is_shut = before is not None and before.capsule is not None and open_capsule_row(portal.store, before) is None
-    row = portal.store.rows.seal(CAPSULE, box_id, "", head.capsule.octets)
+    row = portal.store.rows.seal(CAPSULE, box_id, "", pad_capsule(head.capsule.octets))
     with portal.store.main.write() as connection:
         outcome = _put(portal, connection, box_id, head, sha=sha, row=row, shut=before if is_shut else None)
     if isinstance(outcome, ApiError):
@@ -55,6 +55,8 @@ def put_box(portal: Portal, box_id: str, head: BoxHead) -> int:
         raise outcome
     status, shredded = outcome
     portal.store.rows.shred([shredded if status == 201 else row.row_key])
+    if status == 201:
+        portal.audit.note("box-pushed", box=box_id, gen=head.capsule.gen, state=head.state)
     return status
 
 
@@ -69,9 +71,8 @@ def _put(
     shut: BoxRow | None,
 ) -> ApiError | tuple[int, str | None]:
     now = portal.clock.now_ms()
-    counter = _counter_name(box_id, head)
     # Counters are locked before boxes, here as at a login.
-    throttle.touch_counters(connection, [(counter, throttle.ACCOUNT_TRIES)], now)
+    counters = _lock_counters(connection, box_id, head, now)
     held = lock_box(connection, box_id)
     owner = connection.execute(select(box.c.id).where(box.c.login_id == head.login_id)).scalar()
     if owner is not None and owner != box_id:
@@ -99,7 +100,7 @@ def _put(
         due = held.must_change and not held.is_spent
         if (held.state, due, held.login_id) != (head.state, head.must_change, head.login_id):
             sessions.end_sessions(connection, box_id)
-        throttle.forgive(connection, [counter], is_new_capsule=True)
+        throttle.forgive(connection, counters, is_new_capsule=True)
         return 200, None
     waiting = count_waiting(connection, box_id)
     here = held.capsule_sha if held is not None else None
@@ -116,12 +117,17 @@ def _put(
     else:
         connection.execute(update(box).where(box.c.id == box_id).values(**values))
     sessions.end_sessions(connection, box_id)
-    throttle.forgive(connection, [counter], is_new_capsule=True)
+    throttle.forgive(connection, counters, is_new_capsule=True)
     return 201, held.capsule.row_key if held is not None and held.capsule is not None else None
 
 
-def _counter_name(box_id: str, head: BoxHead) -> str:
-    return f"reply:{box_id}" if head.capsule.kind == "reply" else counter_name("mailbox", None, head.login_id)
+def _lock_counters(connection: Connection, box_id: str, head: BoxHead, now: int) -> list[str]:
+    """Lock the counters that a push sets to nothing; return their names."""
+    if head.capsule.kind == "reply":
+        return throttle.lock_links(connection, box_id, now)
+    name = counter_name(head.login_id)
+    throttle.touch_counters(connection, [(name, throttle.ACCOUNT_TRIES)], now)
+    return [name]
 
 
 def describe_box(portal: Portal, box_id: str, since: int) -> dict[str, Any]:
@@ -170,6 +176,7 @@ def end_box(portal: Portal, box_id: str, what: str) -> None:
                 *_drop_contents(connection, box_id, portal.clock.now_ms()),
             ]
     portal.store.rows.shred(shredded)
+    portal.audit.note("box-ended", box=box_id, what=what)
 
 
 def _drop_capsule(connection: Connection, row: BoxRow, state: str) -> list[str | None]:

@@ -14,6 +14,7 @@ from portal.store.boxes import is_reconciling
 from portal.store.models import card, mark, registration, token
 from portal.store.reports import drop_reports, take_reports
 from relay.core.clock import MINUTE
+from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed.jsontext import format_time
 
 OLD_MARK = 10 * MINUTE
@@ -34,11 +35,13 @@ def put_card(portal: Portal, serial: int, record: CardRecord, digest: bytes) -> 
         stored = connection.execute(select(card).where(card.c.serial == serial).with_for_update()).one_or_none()
         if stored is None:
             connection.execute(insert(card), {"serial": serial, **values})
-            return 201
-        if bytes(stored.card) != record.card:
+        elif bytes(stored.card) != record.card:
             raise ApiError(409, "changed")
-        connection.execute(update(card).where(card.c.serial == serial).values(**values))
-    return 200
+        else:
+            connection.execute(update(card).where(card.c.serial == serial).values(**values))
+    if stored is None or bytes(stored.digest) != digest:
+        portal.audit.note("card-pushed", serial=serial, sha256=encode_b64(digest))
+    return 201 if stored is None else 200
 
 
 def put_token(portal: Portal, hash_: str, values: dict[str, Any], digest: bytes) -> int:
@@ -98,6 +101,9 @@ def write_mark(portal: Portal, number: int, time: str, *, is_reconciled: bool) -
             .where(mark.c.id == 1)
             .values(number=number, time=time, written=portal.clock.now_ms(), waiting=int(waiting))
         )
+        is_opened = bool(row.waiting) and not waiting
+    if is_opened:
+        portal.audit.note("reconciled", mark=number)
 
 
 def check_mark(portal: Portal) -> bool:

@@ -12,6 +12,7 @@ from portal.store.chunks import ChunkName, read_chunk
 from portal.store.models import DUMMY_BOX
 from portal.store.outbox import OUTBOX, StoredEntry, acknowledge, has_waiting, lease_entries, reoffer, show_parts
 from relay.core.wire.pae import encode_b64
+from relay.core.wire.sealed.jsontext import format_time
 
 MOST_WAIT = 60
 MOST_ENTRIES = 200
@@ -82,3 +83,4 @@ def reoffer_entries(portal: Portal, since: int) -> None:
     """Offer again what was acknowledged since then: the link's key was stolen."""
     with portal.store.main.write() as connection:
         reoffer(connection, since)
+    portal.audit.note("reoffered", since=format_time(since))

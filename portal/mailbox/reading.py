@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from portal.context import Portal
 from portal.store.boxes import BoxRow
 from portal.store.chunks import ChunkName, read_chunk
 from portal.store.messages import MESSAGE, list_messages
-from portal.store.outbox import SENT, StoredEntry, list_sent, show_parts
+from portal.store.outbox import SENT, list_sent, show_parts
+from relay.core.clock import DAY
 from relay.core.wire.pae import encode_b64
 from relay.core.wire.sealed.jsontext import format_time
 
@@ -42,14 +42,15 @@ def page_of_messages(portal: Portal, box: BoxRow, before: int, limit: int) -> di
 
 
 def page_of_sent(portal: Portal, box: BoxRow, before: int, limit: int) -> dict[str, Any]:
-    """Return one page of what was sent, newest first."""
+    """Return one page of what was sent, newest first. `until`: when the copy goes, null before it was acknowledged."""
     with portal.store.main.read() as connection:
         rows = list_sent(connection, box.id, before, limit + 1)
-    page: Sequence[StoredEntry] = rows[:limit]
-    keys = portal.store.rows.find(row.own.row_key for row in page if row.own)
+    page = rows[:limit]
+    keys = portal.store.rows.find(row.own.row_key for row in page)
+    kept = portal.settings.limits.sent_days * DAY
     sent = []
     for row in page:
-        own = portal.store.rows.open_with(keys, SENT, box.id, row.id, row.own) if row.own else None
+        own = portal.store.rows.open_with(keys, SENT, box.id, row.id, row.own)
         if own is not None:
             sent.append(
                 {
@@ -58,6 +59,7 @@ def page_of_sent(portal: Portal, box: BoxRow, before: int, limit: int) -> dict[s
                     "gen": row.gen,
                     "card": row.card,
                     "time": format_time(row.at),
+                    "until": format_time(row.acked + kept) if row.acked is not None else None,
                     "state": row.state,
                     "self": encode_b64(own),
                     "parts": show_parts(row.parts),

@@ -1,7 +1,8 @@
 """Drafts by compare-and-swap, chunks once and for all, sending in one transaction (sealed-mailbox 9, 10, 14).
 
-Everything here happens under the box row's lock, and only while mail may be given out: not under a first password, not
-while the relay has frozen the box for a reset, not before a restored portal was reconciled.
+Everything here happens under the box row's lock, and only while mail may be given out: not under a first password, nor
+where a new one is due. Sending alone also waits while the relay has frozen the box for a reset, and before a restored
+portal was reconciled: then drafts and chunks are still kept, since they reach nobody but their own reader.
 """
 
 from __future__ import annotations
@@ -101,12 +102,16 @@ def save_draft(portal: Portal, box: BoxRow, draft_id: str, rev: int, sealed: byt
     refusal: ApiError | None = None
     old: str | None = None
     with portal.store.main.write() as connection:
-        lock_for_writing(connection, box.id)
+        locked = lock_for_writing(connection, box.id)
         stored = find_draft(connection, box.id, draft_id)
         current = stored.rev if stored else 0
+        more = len(row.sealed) - (len(stored.sealed.sealed) if stored else 0)
         if find_entry(connection, box.id, draft_id) is not None or current != rev:
             refusal = ApiError(409, "changed", rev=current)
         elif stored is None and len(list_drafts(connection, box.id)) >= MAX_DRAFTS:
+            refusal = ApiError(507, "quota")
+        elif more > 0 and locked.used + more > portal.settings.limits.box:
+            # A full mailbox still takes a draft that does not grow.
             refusal = ApiError(507, "quota")
         else:
             put_draft(connection, box.id, DraftRow(draft_id, rev + 1, row), portal.clock.now_ms())

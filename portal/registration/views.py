@@ -56,7 +56,7 @@ def take_registration(portal: Portal, id_: str, card: int, sealed: bytes, *, net
     row = portal.store.rows.seal(OUTBOX, DUMMY_BOX, id_, sealed)
     with portal.store.main.write() as connection:
         now = portal.clock.now_ms()
-        counters = throttle.touch_counters(connection, [(f"net:{network}", throttle.NETWORK_TRIES)], now)
+        counters = throttle.touch_counters(connection, throttle.name_networks(network, now), now)
         # The row that orders all registrations.
         order = lock_box(connection, DUMMY_BOX)
         assert order is not None

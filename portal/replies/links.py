@@ -9,11 +9,12 @@ from typing import Literal, cast
 
 from sqlalchemy import select
 
-from portal.accounts.login import REPLY_TRIES, hash_token
+from portal.accounts.login import hash_token
 from portal.context import Portal
 from portal.pages.ports import JoinState, ReplyLink
 from portal.store.boxes import load_box
-from portal.store.models import registration, throttle, token
+from portal.store.models import registration, token
+from portal.store.throttle import count_left
 from relay.core.ids import is_id
 
 
@@ -43,10 +44,9 @@ def find_reply(portal: Portal, untrusted_token: str) -> ReplyLink | None:
         if link is None:
             return None
         found = load_box(connection, link.box)
-        total = connection.execute(select(throttle.c.total).where(throttle.c.name == f"reply:{link.box}")).scalar()
+        left = count_left(connection, link.hash, link.box, portal.clock.now_ms())
     if found is None or found.kind != "reply" or found.form is None:
         return None
-    left = max(0, REPLY_TRIES - (total or 0))
     form = cast("Literal['b32', 'digits', 'words']", found.form)
     is_over = found.state != "active" or (link.expires is not None and link.expires <= portal.clock.now_ms())
     return ReplyLink(found.id, form, "closed" if is_over else "open" if left else "locked", left)

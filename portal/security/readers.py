@@ -68,6 +68,12 @@ def find_current_reader() -> Reader:
     return cast("Reader", current_user._get_current_object())
 
 
+def find_reader() -> Reader | None:
+    """Return the reader of this request, None where nobody is signed in."""
+    found = current_user._get_current_object()
+    return found if isinstance(found, Reader) else None
+
+
 def find_mail_reader() -> Reader:
     """Return the reader if mail may be given out. Raises ApiError 403 under a first password or before a new one."""
     reader = find_current_reader()

@@ -10,6 +10,7 @@ from portal.accounts.login import counter_name
 from portal.context import Portal
 from portal.security.errors import ApiError
 from portal.store.models import throttle
+from portal.store.throttle import name_networks
 from relay.core.clock import SECOND
 from relay.core.wire.sealed import KDF_MAILBOX, Stretched, stretch
 
@@ -41,7 +42,10 @@ class Stretcher:
 
         Counts nothing; the login itself asks again under its locks.
         """
-        names = [f"device:{device}"] if device else [f"net:{network}", counter_name("mailbox", None, login_id)]
+        names = [f"device:{device}"]
+        if device is None:
+            of_networks = name_networks(network, self._portal.clock.now_ms())
+            names = [counter_name(login_id), *(name for name, _ in of_networks)]
         query = select(func.max(throttle.c.until)).where(throttle.c.name.in_(names))
         with self._portal.store.main.read() as connection:
             until = connection.execute(query).scalar()

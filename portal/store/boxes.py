@@ -14,6 +14,10 @@ from portal.store.rowkeys import SealedRow
 
 CAPSULE = "capsule"
 OPEN_STATES = ("first", "active")
+CAPSULE_BLOCK = 4096
+"""Capsules are filled up to a multiple of this before they are sealed, so that a login works on as many octets for the
+row of nobody as for a first password or a mailbox of some twenty generations."""
+_FILLER = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,18 @@ def open_capsule_row(store: Store, row: BoxRow) -> bytes | None:
     """Return the capsule's octets, or None when it was dropped or shredded."""
     if row.capsule is None:
         return None
-    return store.rows.open(CAPSULE, row.id, "", row.capsule)
+    octets = store.rows.open(CAPSULE, row.id, "", row.capsule)
+    # JSON ends with no such octet.
+    return octets.rstrip(_FILLER) if octets is not None else None
+
+
+def pad_capsule(octets: bytes) -> bytes:
+    """Return what is sealed of a capsule."""
+    return octets + _FILLER * (-len(octets) % CAPSULE_BLOCK)
 
 
 def change_used(connection: Connection, box_id: str, octets: int) -> None:
-    """Add to what a box takes, or take away."""
+    """Add to what a box takes (chunks and drafts), or take away."""
     if octets:
         connection.execute(update(box).where(box.c.id == box_id).values(used=box.c.used + octets))
 

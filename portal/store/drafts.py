@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from portal.store.boxes import change_used
 from portal.store.models import draft
 from portal.store.rowkeys import SealedRow
 
@@ -35,16 +36,21 @@ def find_draft(connection: Connection, box: str, draft_id: str) -> DraftRow | No
 
 
 def put_draft(connection: Connection, box: str, new: DraftRow, now: int) -> None:
-    """Insert or replace a draft, under the box row's lock."""
+    """Insert or replace a draft and count it, under the box row's lock."""
     values = {"rev": new.rev, "row_key": new.sealed.row_key, "sealed": new.sealed.sealed, "changed": now}
     where = (draft.c.box == box, draft.c.id == new.id)
+    old = connection.execute(select(func.length(draft.c.sealed)).where(*where)).scalar()
+    change_used(connection, box, len(new.sealed.sealed) - int(old or 0))
     if not connection.execute(update(draft).where(*where).values(**values)).rowcount:
         connection.execute(insert(draft), {"box": box, "id": new.id, **values})
 
 
 def drop_draft(connection: Connection, box: str, draft_id: str) -> str | None:
-    """Delete a draft, not its chunks; return the row key to shred once this is committed."""
+    """Delete a draft, not its chunks, and count it off; return the row key to shred once this is committed."""
     where = (draft.c.box == box, draft.c.id == draft_id)
-    name = connection.execute(select(draft.c.row_key).where(*where)).scalar()
+    row = connection.execute(select(draft.c.row_key, func.length(draft.c.sealed)).where(*where)).one_or_none()
+    if row is None:
+        return None
     connection.execute(delete(draft).where(*where))
-    return name
+    change_used(connection, box, -int(row[1]))
+    return str(row[0])

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ class ConflictError(StorageError):
     """Somebody else wrote the same key first. Nothing was written."""
 
 
+class AccessError(StorageError):
+    """This role may not do that, or the tables are not there."""
+
+
 def translate_error(error: BaseException) -> StorageError:
     """Return our error for a driver's; its words stay inside `args`."""
     cause: BaseException = error
@@ -39,6 +44,8 @@ def translate_error(error: BaseException) -> StorageError:
         cause = error.orig
     if isinstance(cause, sqlite3.IntegrityError | psycopg.IntegrityError):
         return ConflictError("database: written by somebody else")
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable):
+        return AccessError("database: this role may not do that, or a table is missing")
     full = isinstance(cause, psycopg.errors.DiskFull) or "disk is full" in str(cause)
     if full or (isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)):
         return StorageFullError("database: no space")
@@ -49,10 +56,9 @@ class _FileLock:
     """One writer at a time among all threads and processes of the host; the kernel drops it when its holder dies."""
 
     def __init__(self, database: Path) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         # Whoever waits holds the turn, so that a busy writer queues behind those who waited.
-        self._turn = os.open(f"{database}.turn", flags, 0o660)
-        self._lock = os.open(f"{database}.lock", flags, 0o660)
+        self._turn = _open_shared(Path(f"{database}.turn"))
+        self._lock = _open_shared(Path(f"{database}.lock"))
         self._thread = threading.Lock()
 
     @contextlib.contextmanager
@@ -137,9 +143,20 @@ def _create_file(path: Path, setting: str) -> None:
         raise ConfigurationError(
             setting, f"there is no directory {path.parent}", "Create it, or run letterlock-portal init"
         )
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
-        os.close(descriptor)
+    os.close(_open_shared(path))
+
+
+def _open_shared(path: Path) -> int:
+    # web and link may be two users of one group: a file is the group's, whatever the umask, where its folder is. SQLite
+    # gives its own files beside the database the mode of the database.
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    if path.parent.stat().st_mode & stat.S_IWGRP:
+        os.fchmod(descriptor, 0o660)
+    return descriptor
 
 
 def _make_sqlite(path: str) -> Engine:

@@ -51,7 +51,7 @@ box = Table(
     Column("capsule_key", Text, comment="its row key"),
     Column("capsule", LargeBinary, comment="sealed"),
     Column("next_seq", BigInteger, nullable=False, server_default="1"),
-    Column("used", BigInteger, nullable=False, server_default="0", comment="octets of chunks"),
+    Column("used", BigInteger, nullable=False, server_default="0", comment="octets of chunks and drafts"),
     Column("hour", BigInteger, nullable=False, server_default="0", comment="the hour that `hour_items` counts"),
     Column("hour_items", Integer, nullable=False, server_default="0"),
     Column("created", BigInteger, nullable=False),
@@ -176,7 +176,7 @@ visit = Table(
 throttle = Table(
     "throttle",
     METADATA,
-    Column("name", Text, primary_key=True, comment="login:ID, device:ID, reply:ID, net:PREFIX"),
+    Column("name", Text, primary_key=True, comment="what is counted: see portal.store.throttle"),
     Column("wrong", Integer, nullable=False, comment="since the last success"),
     Column("total", Integer, nullable=False, comment="since the relay last pushed a capsule"),
     Column("until", BigInteger, nullable=False, comment="no try before"),

@@ -66,6 +66,31 @@ class StoredEntry:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class EntryHead:
+    """What tells whether an entry is there already. Without what was sealed: the web process cannot read that."""
+
+    kind: str
+    seq: int
+    digest: bytes
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentEntry:
+    """What Sent shows of an entry."""
+
+    id: str
+    seq: int
+    gen: int
+    card: int
+    own: SealedRow
+    parts: Parts
+    state: str
+    at: int
+    acked: int | None
+
+
 def encode_parts(parts: Parts) -> str:
     """Return parts as they stand in a column."""
     return json.dumps([[i, chunks] for i, chunks in parts], separators=(",", ":"))
@@ -126,10 +151,11 @@ def append_entry(connection: Connection, locked: BoxRow, entry: Entry, now: int)
     return seq
 
 
-def find_entry(connection: Connection, box_id: str, entry_id: str) -> StoredEntry | None:
-    """Return one entry, or None."""
-    row = connection.execute(select(outbox).where(outbox.c.box == box_id, outbox.c.id == entry_id)).one_or_none()
-    return _to_entry(row) if row is not None else None
+def find_entry(connection: Connection, box_id: str, entry_id: str) -> EntryHead | None:
+    """Return what is known of one entry, or None."""
+    columns = (outbox.c.kind, outbox.c.seq, outbox.c.digest, outbox.c.at)
+    row = connection.execute(select(*columns).where(outbox.c.box == box_id, outbox.c.id == entry_id)).one_or_none()
+    return EntryHead(row.kind, row.seq, bytes(row.digest), row.at) if row is not None else None
 
 
 def has_waiting(connection: Connection, puller: str, now: int) -> bool:
@@ -203,15 +229,29 @@ def reoffer(connection: Connection, since: int) -> None:
     )
 
 
-def list_sent(connection: Connection, box_id: str, before: int, limit: int) -> list[StoredEntry]:
+def list_sent(connection: Connection, box_id: str, before: int, limit: int) -> list[SentEntry]:
     """Return what Sent shows, newest first, below a seq."""
+    named = (outbox.c.id, outbox.c.seq, outbox.c.gen, outbox.c.card, outbox.c.self_row_key, outbox.c.self_sealed)
     query = (
-        select(outbox)
+        select(*named, outbox.c.parts, outbox.c.state, outbox.c.at, outbox.c.acked)
         .where(outbox.c.box == box_id, outbox.c.self_sealed.is_not(None), outbox.c.seq < before)
         .order_by(outbox.c.seq.desc())
         .limit(limit)
     )
-    return [_to_entry(row) for row in connection.execute(query)]
+    return [
+        SentEntry(
+            row.id,
+            row.seq,
+            row.gen,
+            row.card,
+            SealedRow(row.self_row_key, bytes(row.self_sealed)),
+            decode_parts(row.parts),
+            row.state,
+            row.at,
+            row.acked,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def list_rekeys(connection: Connection, box_id: str, since: int) -> list[StoredEntry]:

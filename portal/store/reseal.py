@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Table, select, update
+from sqlalchemy import Column, Table, func, select, update
 
 from portal.store.base import Store
-from portal.store.boxes import CAPSULE
+from portal.store.boxes import CAPSULE, CAPSULE_BLOCK, load_box, open_capsule_row, pad_capsule
 from portal.store.drafts import DRAFT
 from portal.store.messages import MESSAGE
 from portal.store.models import box, draft, message, outbox
@@ -20,6 +20,8 @@ from portal.store.outbox import OUTBOX, SENT
 from portal.store.rowkeys import SealedRow
 
 _AT_ONCE = 200
+ROW_SEAL_OCTETS = 28
+"""Nonce and tag of a sealed row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,21 @@ def _reseal_kind(store: Store, kind: _Sealed) -> int:
                 plaintext = store.rows.open_with(keys, kind.label, row[0], id_, sealed)
                 assert plaintext is not None
                 done += _replace(store, kind, sealed, store.rows.seal(kind.label, row[0], id_, plaintext))
+
+
+def pad_capsules(store: Store, limit: int = _AT_ONCE) -> int:
+    """Fill up capsules that an older version stored as they came (CAPSULE_BLOCK); return how many."""
+    is_short = func.length(box.c.capsule) % CAPSULE_BLOCK != ROW_SEAL_OCTETS
+    with store.main.read() as connection:
+        query = select(box.c.id).where(box.c.capsule.is_not(None), is_short).limit(limit)
+        found = [load_box(connection, id_) for id_ in connection.execute(query).scalars().all()]
+    done = 0
+    for row in found:
+        octets = open_capsule_row(store, row) if row is not None else None
+        if row is not None and row.capsule is not None and octets is not None:
+            new = store.rows.seal(CAPSULE, row.id, "", pad_capsule(octets))
+            done += _replace(store, _ALL[0], row.capsule, new)
+    return done
 
 
 def _replace(store: Store, kind: _Sealed, old: SealedRow, new: SealedRow) -> int:

@@ -24,6 +24,7 @@ from portal.store.models import (
     token,
     visit,
 )
+from portal.store.reseal import pad_capsules
 from portal.store.sessions import sweep_sessions
 from relay.core.clock import DAY
 
@@ -32,8 +33,8 @@ _REKEYS_KEPT = 90 * DAY
 _UPLOADS_KEPT = 7 * DAY
 _PUSHES_KEPT = 30 * DAY
 _MOST = 500
-# Totals count what is lost for ever: first passwords live 7 days, reply links 90 by default.
-_COUNTERS_KEPT = (("login:", 30 * DAY), ("reply:", 400 * DAY))
+# The total of a first password counts what is lost for ever, and it lives 7 days. A reply link's lock lasts one day.
+_COUNTERS_KEPT = (("login:", 30 * DAY),)
 
 
 def sweep(store: Store, sent_days: int) -> None:
@@ -47,6 +48,7 @@ def sweep(store: Store, sent_days: int) -> None:
         connection.execute(delete(report).where(report.c.known == 0, report.c.time < now - DAY))
     _sweep_sent(store, now, sent_days)
     _sweep_chunks(store, now)
+    pad_capsules(store)
     _sweep_keys(store, now)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import itertools
 import json
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -25,6 +27,9 @@ from portal.installation import Choices, create_portal
 from portal.link.app import make_link_app
 from portal.link.ledger import check_mark
 from portal.settings import Settings, load_settings
+from portal.store.engine import Database
+from portal.store.grants import keys_grants, main_grants
+from portal.store.models import KEYS_METADATA, METADATA
 from relay.core.ids import new_id
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import (
@@ -41,6 +46,8 @@ from tests.contract.store.databases import SteppedClock, shared_server
 
 URL = "https://portal.bank.example"
 CERTIFICATE = b"the relay's certificate"
+OWNER_ROLE, WEB_ROLE = "portal_link", "portal_web"
+KEYS_SCHEMA = "?options=-csearch_path%3Drow_keys"
 _COUNTER = itertools.count()
 _ROOT = b"\x04" + bytes(64)
 
@@ -114,8 +121,14 @@ class Node:
 
     def __init__(self, settings: Settings, clock: SteppedClock) -> None:
         self.portal: Portal = open_portal(settings, clock)
+        self.web_portal = self.portal
+        if settings.database.web_roles is not None:
+            # As the web process does it, after `letterlock-portal grants --apply`.
+            web = load_settings(settings.path, "web").database
+            self.web_portal = open_portal(replace(settings, database=web, party="web"), clock)
+            check_mark(self.web_portal)
         self.is_waiting = check_mark(self.portal)
-        self.web = make_app(self.portal)
+        self.web = make_app(self.web_portal)
         self.link_app = make_link_app(self.portal, frozenset({hashlib.sha256(CERTIFICATE).digest()}))
 
     def browser(self, address: str = "192.0.2.7") -> Browser:
@@ -137,8 +150,16 @@ class Node:
             environ_overrides={"gunicorn.socket": _Socket(CERTIFICATE)},
         )
 
+    @property
+    def databases(self) -> list[Database]:
+        """Both databases, as each party has opened them."""
+        stores = [self.portal.store] if self.web_portal is self.portal else [self.portal.store, self.web_portal.store]
+        return [database for store in stores for database in (store.main, store.keys)]
+
     def close(self) -> None:
         self.portal.close()
+        if self.web_portal is not self.portal:
+            self.web_portal.close()
 
 
 class Browser:
@@ -281,15 +302,48 @@ def octets_of(text: str) -> bytes:
     return decode_b64(text)
 
 
-def make_settings(folder: Path, database: str, **changes: Any) -> Settings:
+def make_settings(folder: Path, database: str, *, is_bare: bool = False, **changes: Any) -> Settings:
+    """Make a portal. On PostgreSQL link owns the tables and web has its own role; `is_bare`: no tables are there."""
     choices = Choices(URL, "Example Bank", "+49 241 123 456", web="127.0.0.1:0", link="127.0.0.1:0", **changes)
-    if database == "postgresql":
-        name = f"portal_{os.getpid()}_{next(_COUNTER)}"
-        shared_server().admin(f"CREATE DATABASE {name}")
-        url = shared_server().url(name)
-        keys = f"{url}?options=-csearch_path%3Drow_keys"
-        choices = replace(choices, database=url, keys_database=keys)
-    return load_settings(create_portal(folder, choices))
+    if database != "postgresql":
+        return load_settings(create_portal(folder, choices))
+    name = f"portal_{os.getpid()}_{next(_COUNTER)}"
+    template = "template1" if is_bare else _make_template()
+    _make_roles()
+    shared_server().admin(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER_ROLE}")
+    owner, web = _role_url(OWNER_ROLE, name), _role_url(WEB_ROLE, name)
+    path = create_portal(folder, replace(choices, database=owner, keys_database=owner + KEYS_SCHEMA))
+    lines = f'web_url = "{web}"\nweb_keys_url = "{web}{KEYS_SCHEMA}"\n'
+    path.write_text(path.read_text("utf-8").replace("\n[web]\n", f"{lines}\n[web]\n"), "utf-8")
+    return load_settings(path)
+
+
+def _role_url(role: str, name: str) -> str:
+    parts = urlsplit(shared_server().url(name))
+    return parts._replace(netloc=f"{role}@{parts.hostname}:{parts.port}").geturl()
+
+
+@functools.cache
+def _make_roles() -> None:
+    # Neither is the server's own, which nothing would be refused.
+    for role in (OWNER_ROLE, WEB_ROLE):
+        shared_server().admin(f"CREATE ROLE {role} LOGIN")
+
+
+@functools.cache
+def _make_template() -> str:
+    """Make the tables and what web may do with them once."""
+    _make_roles()
+    shared_server().admin(f"CREATE DATABASE template_portal OWNER {OWNER_ROLE}")
+    url = _role_url(OWNER_ROLE, "template_portal")
+    for metadata, at, make in ((METADATA, url, main_grants), (KEYS_METADATA, url + KEYS_SCHEMA, keys_grants)):
+        database = Database(at, "database.url")
+        database.create(metadata)
+        with database.write() as connection:
+            for statement in make(at, WEB_ROLE).statements:
+                connection.exec_driver_sql(statement)
+        database.close()
+    return "template_portal"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert, update
 
+from portal.audit import begin_chains, verify_files
+from portal.pages.ports import ReplyLink
+from portal.replies.links import find_reply
+from portal.store.boxes import CAPSULE_BLOCK
+from portal.store.models import throttle
+from portal.store.rowkeys import RowKeys
+from portal.store.throttle import WIDE_TRIES, name_links
 from relay.core.ids import new_id
 from relay.core.wire.pae import decode_b64, encode_b64
 from tests.contract.portal.site import Box, Browser, Node, Site, hash_of
@@ -63,6 +71,28 @@ class TestLogin:
             unknown = statements(node, lambda: node.browser("192.0.2.2").login(stranger(site)))
             assert known == unknown
         assert len(known) > 5
+
+    def test_a_first_and_an_old_mailbox_are_no_more_octets_than_nobody(self, site: Site) -> None:
+        """What is read, opened and compared before a wrong try is refused, counted in octets of sealed rows."""
+        node = site.first
+        first, old = site.make_box("first"), site.make_box()
+        for _ in range(12):
+            new = old.next()
+            body = old.rekey_body(new, site.clock.now_ms())
+            assert site.signed_in(old).call("POST", "/api/rekey", body).status_code == 200
+            old = new
+        opened: list[int] = []
+        rows = node.web_portal.store.rows
+
+        def note(*args: Any) -> bytes | None:
+            opened.append(len(args[-1].sealed))
+            return RowKeys.open(rows, *args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows, "open", note, raising=False)
+            for box in (first, old, stranger(site)):
+                assert node.browser().login(box, os.urandom(32)).status_code == 401
+        assert opened == [CAPSULE_BLOCK + 28] * 3
 
     def test_the_work_for_a_forgotten_password_is_the_same(self, site: Site) -> None:
         node = site.first
@@ -151,6 +181,31 @@ class TestLogin:
         neighbour = small_site.first.browser("2001:db8:1:2:ffff::1")
         assert neighbour.login(stranger(small_site)).status_code == 429
         assert small_site.first.browser("2001:db8:1:3::1").login(stranger(small_site)).status_code == 401
+
+    def test_nor_do_many_addresses_of_one_neighbourhood_help(self, small_site: Site) -> None:
+        site = small_site
+        hour = 60 * MINUTE
+        site.clock.advance(hour - site.clock.now_ms() % hour)
+        own = site.signed_in(box := site.make_box())
+        for guesser, neighbour, other in (
+            ("198.51.100.9", "198.51.100.250", "198.51.101.1"),
+            ("2001:db8:7:1::1", "2001:db8:7:ffff::1", "2001:db8:8:1::1"),
+        ):
+            assert site.first.browser(guesser).login(stranger(site)).status_code == 401
+            with site.first.portal.store.main.write() as connection:
+                # As after so many more from other addresses there.
+                wide = throttle.c.name.startswith("wide:") & (throttle.c.wrong == 1)
+                assert connection.execute(update(throttle).where(wide).values(wrong=WIDE_TRIES + 20)).rowcount == 1
+            assert site.first.browser(guesser).login(stranger(site)).status_code == 401
+            answer = site.first.browser(neighbour).login(stranger(site))
+            assert (answer.status_code, answer.get_json()["seconds"]) in [(429, seconds) for seconds in range(1, 31)]
+            assert site.first.browser(other).login(stranger(site)).status_code == 401
+            with site.first.portal.store.main.write() as connection:
+                connection.execute(update(throttle).where(throttle.c.wrong == 1).values(wrong=2))
+        own.address = "198.51.100.7"
+        assert own.login(box).status_code == 200
+        site.clock.advance(hour)
+        assert site.first.browser("198.51.100.250").login(stranger(site)).status_code == 401
 
     @pytest.mark.parametrize(
         ("change", "status", "error"),
@@ -247,6 +302,44 @@ class TestRekey:
         assert (again.status_code, again.get_json()["gen"]) == (200, 2)
         assert len(site.pull()) == 1
 
+    def test_they_are_so_without_the_session_that_they_ended(self, site: Site) -> None:
+        box = site.make_box("first")
+        browser, lost = site.signed_in(box), site.first.browser()
+        body = box.rekey_body(box.next(), site.clock.now_ms())
+        assert browser.call("POST", "/api/rekey", body).status_code == 200
+        again = lost.call("POST", "/api/rekey", body)
+        assert (again.status_code, again.get_json()["state"], again.get_json()["gen"]) == (200, "active", 2)
+        # A browser that lost the answer goes on as if it had come.
+        assert lost.get("/api/session").get_json()["half"] == again.get_json()["half"]
+        assert browser.get("/api/session").status_code == 200
+        assert [entry["gen"] for entry in site.pull()] == [2]
+        site.clock.advance(11 * MINUTE)
+        late = site.first.browser()
+        assert late.call("POST", "/api/rekey", body).get_json() == {"state": "active", "gen": 2, "half": None}
+        assert late.get("/api/session").status_code == 401
+
+    def test_whoever_has_other_octets_learns_nothing(self, site: Site) -> None:
+        box = site.make_box()
+        new = box.next()
+        body = box.rekey_body(new, site.clock.now_ms())
+        stranger_ = site.first.browser()
+        unknown = stranger(site)
+        before = stranger_.call("POST", "/api/rekey", body)
+        assert site.signed_in(box).call("POST", "/api/rekey", body).status_code == 200
+        answers = [before]
+        for wrong in (
+            body | {"sig": encode_b64(os.urandom(64))},
+            new.rekey_body(new.next(), site.clock.now_ms()),
+            unknown.rekey_body(unknown.next(), site.clock.now_ms()),
+            {"capsule": "AAAA", "sig": "AA", "auth": "AA"},
+        ):
+            answers.append(stranger_.call("POST", "/api/rekey", wrong))
+        assert {answer.status_code for answer in answers} == {401}
+        assert {answer.get_json()["error"] for answer in answers} == {"signed-out"}
+        # What was taken before the last change is no longer true, and says nothing.
+        assert site.signed_in(new).call("POST", "/api/rekey", new.rekey_body(new.next(), 0)).status_code == 200
+        assert site.first.browser().call("POST", "/api/rekey", body).status_code == 401
+
     def test_of_two_at_once_one_wins(self, site: Site) -> None:
         box = site.make_box()
         nodes = [site.first, site.node()]
@@ -332,20 +425,86 @@ class TestReplyBox:
         assert [one["id"] for one in browser.get("/api/messages").get_json()["messages"]] == [ticket]
         assert browser.send(box, re=ticket).status_code == 201
 
-    def test_ten_wrong_tries_lock_it(self, site: Site) -> None:
+    def lock(self, site: Site, token: str) -> None:
+        for number in range(10):
+            site.clock.advance(2 * MINUTE)
+            last = site.first.browser(f"192.0.{number}.1").login_token(token, os.urandom(32))
+        assert (last.status_code, last.get_json()["error"]) == (423, "locked")
+        assert 86_000 < last.get_json()["seconds"] <= 86_400
+
+    def add_link(self, site: Site, box: Box) -> str:
+        token = new_id()
+        body = {"box": box.id, "id": site.push_message(box, 2), "expires": None}
+        assert site.first.link("PUT", f"tokens/{hash_of(token)}", body).status_code == 201
+        return token
+
+    def test_ten_wrong_tries_lock_a_link_and_no_other(self, site: Site) -> None:
         box, token, _ = self.make(site)
+        other = self.add_link(site, box)
         left = []
         for number in range(9):
             site.clock.advance(20 * MINUTE)
             answer = site.first.browser(f"192.0.2.{number}").login_token(token, os.urandom(32))
             left.append((answer.status_code, answer.get_json()["tries_left"]))
         assert left == [(401, 9 - number) for number in range(9)]
+        assert find_reply(site.first.web_portal, token) == ReplyLink(box.id, "b32", "open", 1)
         site.clock.advance(20 * MINUTE)
         assert site.first.browser("192.0.2.90").login_token(token, os.urandom(32)).status_code == 423
         assert site.first.browser("192.0.2.91").login_token(token, box.auth).get_json()["error"] == "locked"
-        assert "locked" in {one["kind"] for one in site.first.link("GET", "reports").get_json()["reports"]}
-        # The relay may open it again by pushing it.
+        assert find_reply(site.first.web_portal, token) == ReplyLink(box.id, "b32", "locked", 0)
+        reports = site.first.link("GET", "reports").get_json()["reports"]
+        assert [(one["kind"], one["box"]) for one in reports if one["kind"] == "locked"] == [("locked", box.id)]
+        # The same password, another PDF: nobody is locked out of what he holds by somebody else's link.
+        assert site.first.browser("192.0.2.91").login_token(other, box.auth).status_code == 200
+
+    def test_sign_ins_and_locks_stand_in_the_chain_of_events(self, site: Site) -> None:
+        key = begin_chains(site.settings.state_dir)
+        box, token, _ = self.make(site)
+        assert site.first.browser().login_token(token, box.auth).status_code == 200
+        self.lock(site, token)
+        assert site.first.link("POST", f"boxes/{box.id}/end", {"end": "close"}).status_code == 204
+        found = {}
+        for path in sorted((site.settings.state_dir / "audit").glob("*.jsonl")):
+            found[path.stem] = [json.loads(line)["event"] for line in path.read_bytes().splitlines()]
+            assert box.login_id not in path.read_text("ascii")
+        of_web, of_link = ["signed-in", "locked"], ["box-pushed", "box-ended"]
+        if site.first.web_portal is site.first.portal:
+            assert found == {"web": [], "link": [of_link[0], *of_web, of_link[1]]}
+        else:
+            assert found == {"web": of_web, "link": of_link}
+        assert verify_files(site.settings.state_dir / "audit", key) == {
+            name: len(events) for name, events in found.items()
+        }
+
+    def test_its_lock_ends_after_a_day_or_with_a_push(self, site: Site) -> None:
+        box, token, _ = self.make(site)
+        self.lock(site, token)
         assert site.push(box, base=hash_of_capsule_of(box)).status_code == 200
+        assert site.first.browser("192.0.2.91").login_token(token, box.auth).status_code == 200
+        self.lock(site, token)
+        site.clock.advance(23 * 60 * MINUTE)
+        site.mark(2)
+        assert site.first.browser("192.0.2.91").login_token(token, box.auth).status_code == 423
+        site.clock.advance(60 * MINUTE)
+        assert find_reply(site.first.web_portal, token) == ReplyLink(box.id, "b32", "open", 10)
+        # Ten tries anew, no more.
+        self.lock(site, token)
+
+    def test_a_hundred_wrong_tries_lock_all_links_of_a_box_to_the_end_of_the_day(self, small_site: Site) -> None:
+        site = small_site
+        site.clock.advance(86_400_000 - site.clock.now_ms() % 86_400_000 + MINUTE)
+        box, token, _ = self.make(site)
+        (name, _) = name_links(hash_of(token), box.id, site.clock.now_ms())[1]
+        with site.first.portal.store.main.write() as connection:
+            row = {"name": name, "wrong": 0, "total": 99, "until": 0, "changed": site.clock.now_ms()}
+            connection.execute(insert(throttle), row)
+        assert site.first.browser().login_token(token, os.urandom(32)).status_code == 423
+        last = site.first.browser("192.0.2.91").login_token(token, box.auth)
+        assert (last.status_code, last.get_json()["seconds"] > 86_000) == (423, True)
+        found = find_reply(site.first.portal, token)
+        assert found is not None
+        assert found.state == "locked"
+        site.clock.advance(86_400_000)
         assert site.first.browser("192.0.2.91").login_token(token, box.auth).status_code == 200
 
     def test_an_unknown_an_expired_and_a_closed_link_open_nothing(self, site: Site) -> None:
@@ -382,7 +541,7 @@ def statements(node: Node, call: Any) -> list[str]:
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         found.append(statement)
 
-    engines = [node.portal.store.main.engine, node.portal.store.keys.engine]
+    engines = [database.engine for database in node.databases]
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     try:

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
-from portal.store.models import message, outbox
+from portal.store.models import box as box_table
+from portal.store.models import message, outbox, revision
+from relay.core.errors import ConfigurationError
 from relay.core.ids import new_id
 from relay.core.wire.pae import decode_b64, encode_b64
 from relay.core.wire.sealed import format_time
+from relay.core.wire.sealed.jsontext import parse_time
 from tests.contract.portal.site import Browser, Site, hash_of, item
 
 MIB = 1024 * 1024
@@ -104,9 +107,11 @@ class TestDrafts:
         assert (stale.status_code, stale.get_json()["error"], stale.get_json()["rev"]) == (409, "changed", 2)
         found = browser.get("/api/drafts").get_json()["drafts"]
         assert found == [{"id": id_, "rev": 2, "sealed": second["sealed"]}]
+        assert browser.get("/api/session").get_json()["quota"]["used"] == 90 + 28
         assert browser.call("DELETE", f"/api/drafts/{id_}").status_code == 204
         assert browser.get("/api/drafts").get_json()["drafts"] == []
         assert browser.get(f"/api/drafts/{id_}").status_code == 404
+        assert browser.get("/api/session").get_json()["quota"]["used"] == 0
 
     def test_two_tabs_at_once_one_wins(self, site: Site) -> None:
         box = site.make_box()
@@ -152,6 +157,15 @@ class TestDrafts:
         full = browser.call("PUT", f"/api/drafts/{new_id()}/0/0", bytes(MIB))
         assert (full.status_code, full.get_json()["error"]) == (507, "quota")
         assert browser.call("PUT", f"/api/drafts/{id_}/10000/0", b"x").status_code == 404
+        # A draft's own text counts, too; what is there may still be saved, no longer than it was, and be sent.
+        text = {"rev": 0, "sealed": encode_b64(os.urandom(500_000))}
+        assert browser.call("PUT", f"/api/drafts/{new_id()}", text).status_code == 507
+        with node.portal.store.main.write() as connection:
+            connection.execute(update(box_table).values(used=3 * MIB - 500_028))
+        assert browser.call("PUT", f"/api/drafts/{id_}", text).status_code == 200
+        assert browser.call("PUT", f"/api/drafts/{id_}", text | {"rev": 1}).status_code == 200
+        longer = {"rev": 2, "sealed": encode_b64(os.urandom(500_001))}
+        assert browser.call("PUT", f"/api/drafts/{id_}", longer).status_code == 507
 
     def test_a_message_larger_than_the_limit_is_not_sent(self, small_site: Site) -> None:
         """Room for a part that began anew is none for a larger message."""
@@ -200,9 +214,13 @@ class TestSending:
         assert site.first.link("GET", f"outbox/{box.id}/{draft}/2/0").data == chunks[2, 0]
         listed = browser.get("/api/sent").get_json()["sent"][0]
         assert (listed["state"], listed["self"], listed["id"]) == ("waiting", sent["self"], draft)
+        assert listed["until"] is None
         site.ack(entry)
         assert site.pull() == []
-        assert browser.get("/api/sent").get_json()["sent"][0]["state"] == "taken"
+        taken = browser.get("/api/sent").get_json()["sent"][0]
+        assert taken["state"] == "taken"
+        left = parse_time(taken["until"]) - site.clock.now_ms()
+        assert 89.99 < left / 86_400_000 < 90.01
         assert browser.get(f"/api/blobs/{draft}/2/0").data == chunks[2, 0]
 
     def test_the_same_again_is_200_and_another_under_its_id_409(self, site: Site) -> None:
@@ -353,6 +371,53 @@ class TestRows:
             connection.execute(row_key.delete())
         assert browser.get("/api/messages").get_json()["messages"] == []
         assert site.first.browser().login(box).status_code == 401
+
+
+class TestOlderDatabase:
+    def test_one_of_the_first_version_is_brought_up_to_date(self, site: Site) -> None:
+        from portal.store.boxes import CAPSULE, load_box, open_capsule_row
+        from portal.store.sweep import count_rows, sweep
+
+        store = site.first.portal.store
+        box, id_ = site.make_box(), new_id()
+        browser = site.signed_in(box)
+        assert browser.call("PUT", f"/api/drafts/{id_}", {"rev": 0, "sealed": "AAAA"}).status_code == 200
+        assert browser.call("PUT", f"/api/drafts/{id_}/0/0", b"chunk").status_code == 201
+        names = ("", box.id)
+        # As the first version wrote it: capsules as they came, drafts not counted.
+        for name in names:
+            with store.main.read() as connection:
+                row = load_box(connection, name)
+            assert row is not None
+            octets = open_capsule_row(store, row)
+            assert octets is not None
+            short = store.rows.seal(CAPSULE, name, "", octets)
+            assert len(short.sealed) == len(octets) + 28
+            with store.main.write() as connection:
+                values = {"capsule": short.sealed, "capsule_key": short.row_key}
+                connection.execute(update(box_table).where(box_table.c.id == name).values(**values))
+        with store.main.write() as connection:
+            connection.execute(update(box_table).where(box_table.c.id == box.id).values(used=5))
+            connection.execute(update(revision).values(number=1))
+        new = site.node()
+        assert browser.get("/api/session").get_json()["quota"]["used"] == 5 + 3 + 28
+        assert new.browser("192.0.2.9").login(box).status_code == 200
+        site.clock.advance(2 * 86_400_000)
+        site.mark(2)
+        # The box's own in the next sweep, together with the keys that nothing names any more.
+        sweep(store, 90)
+        with store.main.read() as connection:
+            rows = [load_box(connection, name) for name in names]
+            assert connection.execute(select(revision.c.number)).scalars().all() == [2]
+        assert [len(row.capsule.sealed) for row in rows if row is not None and row.capsule] == [4096 + 28] * 2
+        assert count_rows(store) == 3
+        assert site.first.browser("192.0.2.9").login(box).status_code == 200
+
+    def test_a_newer_one_is_refused(self, small_site: Site) -> None:
+        with small_site.first.portal.store.main.write() as connection:
+            connection.execute(update(revision).values(number=3))
+        with pytest.raises(ConfigurationError, match="newer version"):
+            small_site.node()
 
 
 class TestPepper:

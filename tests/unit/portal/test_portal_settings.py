@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from portal.cli import main
-from portal.context import read_pepper
+from portal.context import open_portal, read_pepper
 from portal.installation import Choices, create_portal
 from portal.settings import FILE_NAME, find_settings_file, load_settings
 from relay.core.errors import ConfigurationError
@@ -46,6 +48,13 @@ def test_init_makes_a_portal_that_reads(folder: Path) -> None:
         "host": "portal.bank.example",
         "phone": "+49 241 123 456",
     }
+
+
+def test_the_mailbox_behind_a_reply_page_is_a_setting(folder: Path) -> None:
+    assert load_settings(folder / FILE_NAME).mailbox_from_reply
+    assert not load_settings(change(folder, 'from_reply = "on"', 'from_reply = "off"')).mailbox_from_reply
+    with pytest.raises(ConfigurationError, match="mailbox_from_reply"):
+        load_settings(change(folder, 'from_reply = "off"', 'from_reply = "maybe"'))
 
 
 def test_init_overwrites_nothing(folder: Path) -> None:
@@ -91,12 +100,87 @@ def test_the_file_is_found_by_option_environment_or_not_at_all(folder: Path) -> 
         find_settings_file(str(folder / "nowhere"), {})
 
 
+class TestTwoParties:
+    OWNER = "postgresql://portal@192.0.2.40/portal"
+    KEYS = "?options=-csearch_path%3Drow_keys"
+    WEB = "postgresql://portal_web@192.0.2.40/portal"
+
+    def write(self, folder: Path, *lines: str) -> Path:
+        change(folder, 'url = "sqlite:///state/portal.db"', f'url = "{self.OWNER}"')
+        change(folder, 'keys_url = "sqlite:///state-keys/row-keys.db"', f'keys_url = "{self.OWNER}{self.KEYS}"')
+        return change(folder, "[web]\n", "\n".join((*lines, "[web]\n")))
+
+    def test_each_reads_its_own_address_and_its_own_password(self, folder: Path) -> None:
+        names = ("password_file", "keys_password_file", "web_password_file", "web_keys_password_file")
+        lines = [f'{name} = "secrets/{name}"' for name in names]
+        urls = [f'web_url = "{self.WEB}"', f'web_keys_url = "{self.WEB}{self.KEYS}"']
+        path = self.write(folder, *urls, *lines)
+        for name in names[:2]:
+            (folder / "secrets" / name).write_text("of-link\n")
+        found = load_settings(path).database
+        assert found.url == "postgresql://portal:of-link@192.0.2.40/portal"
+        assert (found.makes_schema, found.web_roles) == (True, ("portal_web", "portal_web"))
+        with pytest.raises(ConfigurationError, match=r"database\.web_password_file"):
+            load_settings(path, "web")
+        for name in names[2:]:
+            (folder / "secrets" / name).write_text("of-web\n")
+            (folder / "secrets" / name.removeprefix("web_")).unlink()
+        found = load_settings(path, "web").database
+        assert found.keys_url == f"postgresql://portal_web:of-web@192.0.2.40/portal{self.KEYS}"
+        assert not found.makes_schema
+
+    def test_without_roles_both_come_by_the_same_address(self, folder: Path) -> None:
+        web = load_settings(folder / FILE_NAME, "web")
+        assert replace(web, party="owner") == load_settings(folder / FILE_NAME)
+        assert main(["--config", str(folder), "grants"]) == 78
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ['web_url = "postgresql://portal_web@192.0.2.40/portal"'],
+            ['web_url = "sqlite:///state/web.db"', 'web_keys_url = "sqlite:///state/keys.db"'],
+            ['web_url = "postgresql://portal@192.0.2.40/p"', 'web_keys_url = "postgresql://portal@192.0.2.40/p"'],
+        ],
+    )
+    def test_half_of_it_or_the_same_role_is_refused(self, folder: Path, lines: list[str]) -> None:
+        with pytest.raises(ConfigurationError, match="role of its own"):
+            load_settings(self.write(folder, *lines))
+
+    def test_grants_are_shown_as_a_script(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.write(folder, f'web_url = "{self.WEB}"', f'web_keys_url = "{self.WEB}{self.KEYS}"')
+        assert main(["--config", str(folder), "grants"]) == 0
+        shown = capsys.readouterr().out
+        assert 'GRANT INSERT ON "public"."outbox" TO "portal_web";' in shown
+        assert 'GRANT SELECT ON "row_keys"."row_key" TO "portal_web";' in shown
+        assert (shown.count("BEGIN;"), shown.count("COMMIT;")) == (2, 2)
+
+    def test_init_opens_to_the_group_what_web_needs_and_not_the_links_key(self, tmp_path: Path) -> None:
+        create_portal(tmp_path / "p", replace(CHOICES, has_web_user=True))
+        modes = {
+            name: (tmp_path / "p" / name).stat().st_mode & 0o7777
+            for name in ("", FILE_NAME, "secrets/pepper", "state", "state-keys", "link/portal.key")
+        }
+        assert list(modes.values()) == [0o750, 0o640, 0o640, 0o2770, 0o2770, 0o600]
+        settings = load_settings(tmp_path / "p" / FILE_NAME)
+        before = os.umask(0o077)
+        try:
+            open_portal(settings).close()
+        finally:
+            os.umask(before)
+        made = [path for name in ("state", "state-keys") for path in (tmp_path / "p" / name).iterdir()]
+        assert {path.stat().st_mode & 0o777 for path in made} == {0o660}
+
+
 class TestPepper:
     def test_one_that_others_may_read_is_refused(self, folder: Path) -> None:
         pepper = folder / "secrets" / "pepper"
+        for mode in (0o644, 0o660):
+            pepper.chmod(mode)
+            with pytest.raises(ConfigurationError, match="0600"):
+                read_pepper(pepper)
+        # web and link may be two users of one group.
         pepper.chmod(0o640)
-        with pytest.raises(ConfigurationError, match="0600"):
-            read_pepper(pepper)
+        assert len(read_pepper(pepper)) == 32
 
     def test_a_short_or_missing_one_is_refused(self, folder: Path) -> None:
         pepper = folder / "secrets" / "pepper"
