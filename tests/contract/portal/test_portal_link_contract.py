@@ -341,7 +341,8 @@ class TestMark:
     def test_a_new_portal_takes_no_login_before_the_relay_has_come(self, tmp_path: Path) -> None:
         site = Site(make_settings(tmp_path / "portal", "sqlite"), SteppedClock())
         box = site.make_box()
-        assert site.first.link("GET", "mark").get_json() == {"mark": None, "time": None, "waiting": True, "sent_days": 90}
+        expected = {"mark": None, "time": None, "waiting": True, "sent_days": 90}
+        assert site.first.link("GET", "mark").get_json() == expected
         refused = site.first.browser().login(box)
         assert (refused.status_code, refused.get_json()["error"]) == (503, "reconciling")
         time = format_time(site.clock.now_ms())
