@@ -51,12 +51,15 @@ class Puller:
         incoming: Taker,
         gate: Gate,
         on_stuck: Callable[[Entry], None] = lambda _entry: None,
+        catch_up: Callable[[PortalLink, Entry], None] = lambda _link, _entry: None,
     ) -> None:
-        """`on_stuck` is called once for an entry that could not be taken for minutes."""
+        """`on_stuck` is called once for an entry that could not be taken for minutes; `catch_up` before each entry
+        (relay.link.catch_up)."""
         self._make_link = make_link
         self._incoming = incoming
         self._gate = gate
         self._on_stuck = on_stuck
+        self._catch_up = catch_up
         self._tries: dict[tuple[str | None, str], int] = {}
         """How often an entry was postponed in a row."""
         self._breaks = 0
@@ -127,6 +130,7 @@ class Puller:
                 raise MailboxDataError("size", "item: a chunk is missing on the portal") from error
 
         try:
+            self._catch_up(link, entry)
             result = self._incoming.take(entry, fetch)
         except LinkDownError:
             # One chunk that the portal cannot read holds back its own box; where nothing goes any more all wait.

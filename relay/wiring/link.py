@@ -16,6 +16,7 @@ from relay.delivery.outcome import Deferred, Delivered, Outcome
 from relay.delivery.reports import DsnReports, Reports
 from relay.keystore.client import RemoteKeyStore
 from relay.keystore.public import SpoolPublicFile
+from relay.link.catch_up import CatchUp
 from relay.link.client import PortalLink, Timeouts
 from relay.link.config import LinkSettings
 from relay.link.errors import LinkDownError
@@ -209,6 +210,7 @@ def make_parts(
         incoming,
         gate,
         lambda entry: _alert(database, tenant, actor, f"an entry of mailbox {entry.box} cannot be taken for minutes"),
+        CatchUp(database, tenant, incoming).prepare,
     )
     keeper = Keeper(
         database=database,

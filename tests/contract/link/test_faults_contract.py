@@ -132,18 +132,41 @@ def test_a_plain_restart_of_the_portal_costs_nothing(linked: Linked) -> None:
     assert linked.sign_in("sommerregen72")
 
 
-def test_an_older_database_of_ours_catches_up_with_the_rekeys(linked: Linked) -> None:
-    """The inside is restored: its rows about the reader's password are gone; the portal kept what he signed."""
-    reader = linked.open_mailbox()
+def forget_rekeys(linked: Linked) -> None:
+    """Restore the inside to the time before the reader's first own password."""
     with linked.inside.db.transaction() as tx:
         tx.run(
             "UPDATE mailbox SET gen = 1, state = 'first', first_sender = ?, first_expires_at = ?",
             [MARIA, tx.now_ms() + 1_000_000],
         )
-        tx.run("DELETE FROM mailbox_generation WHERE gen = 2")
+        tx.run("DELETE FROM mailbox_generation WHERE gen >= 2")
         tx.run("DELETE FROM mailbox_seen")
         tx.run("DELETE FROM mailbox_message WHERE kind = 'account'")
         tx.run("UPDATE portal_mark SET n = 0")
+
+
+def test_an_answer_that_comes_before_the_comparison_finds_the_rekeys_of_its_mailbox(linked: Linked) -> None:
+    """The outbox holds what was signed under a password that an older database of ours never heard of: not refused."""
+    reader = linked.open_mailbox()
+    reader.choose_password("winterregen72")
+    assert linked.pull() == 1
+    (mail,) = reader.read_all()
+    item = reader.reply(mail.manifest.id)
+    reader.choose_password("fruehlingsregen72")
+    forget_rekeys(linked)
+    linked.start()
+    assert linked.pull() == 2
+    assert (linked.inside.box().state, linked.inside.box().gen) == ("active", 4)
+    assert linked.quarantined() == []
+    assert [m["Subject"] for m in linked.arrived()] == ["Re: Your contract"]
+    linked.push()
+    assert item.id in [one.manifest.re for one in linked.sign_in("fruehlingsregen72").read_all("receipt")]
+
+
+def test_an_older_database_of_ours_catches_up_with_the_rekeys(linked: Linked) -> None:
+    """The inside is restored: its rows about the reader's password are gone; the portal kept what he signed."""
+    reader = linked.open_mailbox()
+    forget_rekeys(linked)
     linked.start()
     for _ in range(2):
         linked.keeper.run_once()

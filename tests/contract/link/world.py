@@ -36,6 +36,7 @@ from relay.core.wire.sealed import (
 from relay.core.wire.sealed.selfsealed import SENT
 from relay.core.wire.sealed.stretch import login_id
 from relay.delivery.reports import DsnReports
+from relay.link.catch_up import CatchUp
 from relay.link.client import PortalLink, _judge
 from relay.link.errors import LinkDownError
 from relay.link.gate import Gate
@@ -316,7 +317,8 @@ class Linked:
             spool_public=public,
             marks=self.reconciler.marks,
         )
-        self.puller = Puller(lambda: Wire(self), self.incoming, self.gate)
+        catch_up = CatchUp(inside.db, TENANT, self.incoming).prepare
+        self.puller = Puller(lambda: Wire(self), self.incoming, self.gate, catch_up=catch_up)
         self.keeper = Keeper(
             database=inside.db,
             tenant=TENANT,
