@@ -79,6 +79,17 @@ const locateEnabled = async (page, selector, timeout) => {
   return element;
 };
 
+// What still moves, because something above it has just come, is not hit by a click at where it was.
+const place = (element) => {
+  const box = element.getBoundingClientRect();
+  return element.isConnected ? [box.x, box.y, box.width, box.height].join() : "";
+};
+const isAtRest = async (element) => {
+  const before = await element.evaluate(place).catch(() => "");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  return before !== "" && before === (await element.evaluate(place).catch(() => ""));
+};
+
 const METHODS = {
   async launch({ browser: name, executable, profile, downloads: folder }) {
     kind = name;
@@ -124,13 +135,19 @@ const METHODS = {
   title: async ({ page }) => entry(page).page.title(),
   html: async ({ page }) => entry(page).page.evaluate(() => document.documentElement.outerHTML),
   async click({ page, selector, timeout }) {
-    const element = await locate(entry(page).page, selector, timeout);
+    const element = await poll(`${selector} to be at rest`, timeout, async () => {
+      const found = await locate(entry(page).page, selector, timeout);
+      return (await isAtRest(found)) && found;
+    });
     await element.click();
   },
   async clickText({ page, text, selector, timeout }) {
     const find = (wanted, within) =>
       [...document.querySelectorAll(within)].find((one) => one.checkVisibility() && !one.disabled && (one.innerText.trim() === wanted || one.getAttribute("aria-label") === wanted)) ?? null;
-    const handle = await poll(`"${text}" to click`, timeout, async () => (await entry(page).page.evaluateHandle(find, text, selector)).asElement());
+    const handle = await poll(`"${text}" to click`, timeout, async () => {
+      const found = (await entry(page).page.evaluateHandle(find, text, selector)).asElement();
+      return found && (await isAtRest(found)) && found;
+    });
     await handle.click();
   },
   async type({ page, selector, text, timeout }) {
