@@ -29,7 +29,7 @@ from relay.spool.settle import Settlement, settle_many
 from relay.spool.system_mail import SystemMail
 from relay.store.base import Database, EventDetail
 from relay.store.repositories import mailbox_pushes as pushes
-from relay.store.repositories.mailbox_messages import MAIL, find_thread
+from relay.store.repositories.mailbox_messages import MAIL, find_answered
 
 Preview = Callable[[OpenMessage], bytes | None]
 """Makes the PDF to keep of a message, or None where it cannot be made."""
@@ -122,6 +122,7 @@ class WebmailAction:
         plan = self._tools.boxes.plan(sender, one.partner, language, grant)
         now = self._database.clock.now_ms()
         place = Place(self._tenant, self._tools.portal, plan.box.id, plan.box.gen, plan.enc, plan.card, plan.no)
+        re, thread = (None, None) if plan.is_new else self._find_answered(message, plan.box.id)
         facts = MailFacts(
             kind=MAIL,
             sender=sender,
@@ -130,7 +131,8 @@ class WebmailAction:
             time_ms=now,
             expires_ms=now + message.organisation.policy.switches.keep_message_days * DAY,
             own_domains=message.organisation.domains.names(),
-            thread=None if plan.is_new else self._find_thread(message, plan.box.id),
+            thread=thread,
+            re=re,
         )
         sealed = self._tools.sealer.seal_mail(place, composed, facts)
         try:
@@ -138,10 +140,16 @@ class WebmailAction:
         finally:
             sealed.close()
 
-    def _find_thread(self, message: OpenMessage, box_id: str) -> str | None:
+    def _find_answered(self, message: OpenMessage, box_id: str) -> tuple[str | None, str | None]:
+        """Return id and thread of the mail in the box that this one answers. Where it answers an answer of the
+        partner's, that is the mail which he answered: References name both."""
         parsed = message.parsed
         with self._database.reading() as tx:
-            return find_thread(tx, self._tenant, box_id, (*parsed.in_reply_to, *parsed.references))
+            for named in (parsed.in_reply_to, parsed.references):
+                found = find_answered(tx, self._tenant, box_id, named)
+                if found is not None:
+                    return found
+        return None, None
 
     def _queue(self, one: DecidedCopy, plan: BoxPlan, sealed: SealedMessage, warning: SystemMail | None) -> None:
         with self._database.transaction() as tx:

@@ -110,6 +110,8 @@ class MailFacts:
     """Of a ticket: whether the answer may have files."""
     thread: str | None = None
     """The thread that it goes on; None begins one."""
+    re: str | None = None
+    """Id of the mail of this mailbox that it answers."""
     own_domains: frozenset[str] | None = None
     """Ours: each person is marked whether an answer to all reaches him; None marks nobody."""
     copy: bool | None = None
@@ -153,6 +155,7 @@ class Sealer:
                 message_id,
                 facts.time_ms,
                 subject=facts.message_id,
+                re=facts.re,
                 mail=head,
                 copy=facts.copy,
             )

@@ -118,17 +118,17 @@ def messages_of_copies(tx: Tx, tenant: str, copy_ids: Sequence[str]) -> dict[str
     return {message.copy_id or "": message for message in map(_from_row, rows)}
 
 
-def find_thread(tx: Tx, tenant: str, box_id: str, header_message_ids: Sequence[str]) -> str | None:
-    """Return the thread of the newest mail in a box that has one of these Message-IDs (RFC 5322 3.6.4)."""
+def find_answered(tx: Tx, tenant: str, box_id: str, header_message_ids: Sequence[str]) -> tuple[str, str] | None:
+    """Return id and thread of the newest mail in a box that has one of these Message-IDs (RFC 5322 3.6.4)."""
     wanted = [one for one in header_message_ids if one][-_MOST_IDS:]
     if not wanted:
         return None
     row = tx.fetch_one(
-        "SELECT thread FROM mailbox_message WHERE box = ? AND tenant = ? AND kind = 'mail'"  # noqa: S608
+        "SELECT id, thread FROM mailbox_message WHERE box = ? AND tenant = ? AND kind = 'mail'"  # noqa: S608
         f" AND header_message_id IN ({', '.join('?' * len(wanted))}) ORDER BY no DESC LIMIT 1",
         [box_id, tenant, *wanted],
     )
-    return None if row is None else str(row[0])
+    return None if row is None else (str(row[0]), str(row[1]))
 
 
 def senders_of_box(tx: Tx, tenant: str, box_id: str, *, is_kept: bool = True) -> frozenset[str]:

@@ -292,3 +292,7 @@ def test_answers_go_on_with_their_thread(world: World) -> None:
         with world.db.reading() as tx:
             threads.append(messages_of_box(tx, TENANT, world.box().id)[-1].thread)
     assert threads[0] == threads[1] != threads[2]
+    world.link()
+    browser = world.sign_in(password_in(world.mails(MARIA)[0]))
+    first, second, third = (browser.read(one).manifest for one in world.inbox(browser))
+    assert (first.re, second.re, third.re) == (None, first.id, None)
