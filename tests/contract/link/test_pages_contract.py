@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from portal.app import build_pages, make_app
 from portal.security.headers import CONTENT_POLICY
+from relay.cli import portal_boxes
+from relay.cli.main import main
 from relay.core.clock import HOUR
+from relay.link import pages
 from relay.link.page_watch import PageWatch
 from relay.link.pages import _POLICY, Answer, Fetch, PagesUnreachableError, _read_policy, compare_pages
 from relay.store.base import Database
@@ -95,6 +101,34 @@ def test_the_pages_of_this_release_are_as_they_should_be(fetch: Fetch) -> None:
 def test_each_change_is_seen(fetch: Fetch, change: Change, words: str) -> None:
     found = compare_pages(lambda path: change(path, fetch(path)), read_release())
     assert any(words in one for one in found), found
+
+
+def test_the_command_says_what_differs(
+    db: Database, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change: list[Change] = [lambda _, answer: answer]
+    settings = SimpleNamespace(
+        host=SimpleNamespace(tenant=TENANT), portal=SimpleNamespace(url="https://portal.bank.example")
+    )
+
+    @contextmanager
+    def open_here(_: object) -> Iterator[tuple[Any, Any]]:
+        yield settings, db
+
+    def ask(path: str) -> Answer:
+        return change[-1](path, fetch(path))
+
+    def refuse(path: str) -> Answer:
+        raise PagesUnreachableError("away")
+
+    monkeypatch.setattr(portal_boxes, "open_inside", open_here)
+    monkeypatch.setattr(pages, "open_fetch", lambda _url: ask)
+    assert main(["portal", "check", "--pages"]) == 0
+    change.append(redirect)
+    assert main(["portal", "check", "--pages"]) == 1
+    assert "/mailbox: sends the reader elsewhere" in capsys.readouterr().out
+    monkeypatch.setattr(pages, "open_fetch", lambda _url: refuse)
+    assert main(["portal", "check", "--pages"]) == 69
 
 
 def test_the_watch_alerts_once_and_an_absent_portal_after_an_hour(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from relay.cli import portal_boxes
+from relay.cli.main import main
 from relay.core.clock import DAY, HOUR
 from relay.core.ids import new_id
 from relay.core.wire.sealed import stretch
@@ -146,7 +151,9 @@ def test_an_inventory_without_an_end_ends(linked: Linked, monkeypatch: pytest.Mo
     assert any("had no end" in alert for alert in linked.alerts())
 
 
-def test_a_push_that_fails_for_good_does_not_shut_the_portal_for_ever(linked: Linked) -> None:
+def test_a_push_that_fails_for_good_does_not_shut_the_portal_for_ever(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     reader = linked.open_mailbox()
     wire = Wire(linked)
 
@@ -169,9 +176,17 @@ def test_a_push_that_fails_for_good_does_not_shut_the_portal_for_ever(linked: Li
     assert is_shut()
     assert is_shut()
     assert sum("letterlock portal skip" in alert for alert in linked.alerts()) == 1
-    with linked.inside.db.transaction() as tx:
-        pushes.drop_pushes(tx, TENANT, reader.box, [pushes.BOX])
+
+    @contextmanager
+    def open_here(_: object) -> Iterator[tuple[Any, Any]]:
+        yield SimpleNamespace(host=SimpleNamespace(tenant=TENANT)), linked.inside.db
+
+    monkeypatch.setattr(portal_boxes, "open_inside", open_here)
+    assert main(["portal", "skip", reader.box]) == 0
+    assert "1 dropped" in capsys.readouterr().out
     assert not is_shut()
+    assert main(["portal", "skip", reader.box]) == 65
+    assert main(["portal", "skip", new_id()]) == 65
 
 
 def test_what_was_seen_and_refused_has_an_age_and_answers_are_never_taken_twice(linked: Linked) -> None:

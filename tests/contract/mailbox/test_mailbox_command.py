@@ -13,6 +13,8 @@ import pytest
 
 from relay.cli import mailbox
 from relay.cli.main import main
+from relay.store.repositories.mailbox_pushes import waiting_pushes
+from tests.contract.mailbox.test_reply_boxes_contract import send_pdf
 from tests.contract.mailbox.world import ANNA, MARIA, OTTO, TENANT, World, code_in, password_in
 
 Run = Callable[..., tuple[int, str]]
@@ -56,6 +58,15 @@ def test_list_and_show_tell_states_and_no_secret(world: World, run: Run, secret:
     assert "password 1" in shown
     assert secret not in shown
     assert "Canary" not in shown
+
+
+def test_unlock_opens_reply_pages_by_pushing_them_again(world: World, run: Run) -> None:
+    assert run("unlock", ANNA)[0] == 65
+    send_pdf(world)
+    world.link()
+    assert run("unlock", ANNA) == (0, "1 reply pages take passwords again as soon as the portal is reached.\n")
+    with world.db.reading() as tx:
+        assert [(one.kind, one.ref) for one in waiting_pushes(tx, TENANT)] == [("box", "1")]
 
 
 def test_reset_goes_to_the_only_sender_or_to_the_one_named(world: World, run: Run, secret: str) -> None:
