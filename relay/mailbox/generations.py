@@ -29,6 +29,9 @@ JOIN = "join"
 REPLY = "reply"
 
 
+_NEARLY_FULL = MAX_GENERATIONS - 50
+
+
 class MailboxNotReadyError(LetterlockError):
     """No card yet, or the portal is not set up: the mail waits until an operator has done it."""
 
@@ -60,6 +63,15 @@ def is_code_needed(told: str, senders: Collection[str], kept: Sequence[Generatio
     the portal's: then always.
     """
     return any(sender != told for sender in senders) or any(one.made_by == BROWSER for one in kept)
+
+
+def is_nearly_full(gen: int, kept: Sequence[Generation]) -> bool:
+    """Tell whether a capsule of generation `gen` may hold nearly as many seeds as one can: a reset makes room.
+
+    What a browser's body holds nobody here sees; it holds what ours held before it, and one more each time.
+    """
+    ours = max((one.gen for one in kept if one.made_by == RELAY and one.gen < gen), default=1)
+    return min(ours - 1, MAX_GENERATIONS // 2) + gen - ours >= _NEARLY_FULL
 
 
 class Generations:

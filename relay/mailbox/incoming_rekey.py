@@ -16,7 +16,7 @@ from relay.core.wire.sealed import (
 from relay.mailbox.account_words import drop_older_words
 from relay.mailbox.boxes import accept_rekey
 from relay.mailbox.capsules import close_capsule, hash_capsule
-from relay.mailbox.generations import Generations
+from relay.mailbox.generations import Generations, is_nearly_full
 from relay.mailbox.incoming_desk import ACCOUNT_MS, Desk, EndedError, Tidings
 from relay.mailbox.incoming_values import RekeyEntry, Result
 from relay.mailbox.seal import Sealer
@@ -72,6 +72,9 @@ class Rekeys:
             self._tidings.rekeyed(tx, before, after)
             if not has_escrow and card is not None and _wants_escrow(card):
                 self._desk.alert(tx, f"mailbox {box.id} has no escrow: a reset would lose its old mail")
+            if is_nearly_full(capsule.gen, list(kept.values())):
+                # Behind the last one the reader can choose no password: his browser refuses.
+                self._desk.alert(tx, f"mailbox {box.id} has had nearly 500 passwords: letterlock mailbox reset")
         return Result.TAKEN
 
     def keep_refused(self, entry: RekeyEntry) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from relay.core.ports import SealedBlob
 from relay.core.wire.sealed import OWN, read_crockford, read_secret
-from relay.mailbox.generations import is_code_needed
+from relay.mailbox.generations import is_code_needed, is_nearly_full
 from relay.mailbox.passwords import CROCKFORD, FirstSecret, generate_first_password
 from relay.store.repositories.mailbox_generations import Generation
 
@@ -56,6 +56,22 @@ def test_code_rule(told: str, senders: set[str], makers: list[str], needed: bool
     assert is_code_needed(told, senders, [make_generation(maker) for maker in makers]) is needed
 
 
-def make_generation(maker: str) -> Generation:
+@pytest.mark.parametrize(
+    ("gen", "ours", "nearly"),
+    [
+        (2, [1], False),
+        (449, [1], False),
+        (450, [1], False),
+        (451, [1], True),
+        (451, [1, 300], False),
+        (501, [300], True),
+    ],
+)
+def test_operators_hear_before_a_capsule_is_full_of_seeds(gen: int, ours: list[int], nearly: bool) -> None:
+    kept = [make_generation("relay", one) for one in ours] + [make_generation("browser", gen - 1)]
+    assert is_nearly_full(gen, kept) is nearly
+
+
+def make_generation(maker: str, gen: int = 1) -> Generation:
     key = SealedBlob("key", "software", 1, b"")
-    return Generation("box", 1, "default", maker, "first", None, key, "", "", "", None, None, 0, 0)
+    return Generation("box", gen, "default", maker, "first", None, key, "", "", "", None, None, 0, 0)
