@@ -24,6 +24,8 @@ from relay.store.repositories.events import general_events
 SENT = "asides.told"
 _MOST = 50
 """Copies named in one notice."""
+_TOGETHER = 50
+"""Notices queued by one transaction."""
 _GRACE_MS = 3 * SECOND
 """What other processes are just committing carries an earlier time: it is told next time, not missed."""
 
@@ -55,9 +57,12 @@ class AsideJob:
         if since is not None and not by_sender:
             return "told 0"
         mails = [self._mailer.make_notice("aside-notice", to, *self._text(to, own)) for to, own in by_sender.items()]
+        for start in range(0, len(mails), _TOGETHER):
+            # A fault of hours may concern everybody: other writers get their turn. Cut off here, some are told twice.
+            with self._database.transaction() as tx:
+                for mail in mails[start : start + _TOGETHER]:
+                    self._mailer.send(tx, mail)
         with self._database.transaction() as tx:
-            for mail in mails:
-                self._mailer.send(tx, mail)
             tx.append_event(Event(SENT, self._mailer.actor, tenant, detail={"until": until, "senders": len(mails)}))
         return f"told {len(mails)}"
 
