@@ -34,7 +34,7 @@ SubElement(body, "object", data=u + "/o")
 SubElement(body, "embed", src=u + "/e")
 SubElement(body, "a", rel="attachment", href="file:///etc/hostname").text = "a"
 SubElement(SubElement(body, "svg", xmlns="http://www.w3.org/2000/svg"), "image", href=u + "/svg.png")
-pdf = engine.draw_document(tree, engine.parse_stylesheet("p{color:red}"), engine.load_fonts(), {}, 10)
+pdf, _ = engine.draw_document(tree, engine.parse_stylesheet("p{color:red}"), engine.load_fonts(), {}, 10)
 sys.stdout.buffer.write(pdf)
 """
 
@@ -46,8 +46,8 @@ from pdfmail.model import HtmlBody
 painter = BodyPainter()
 before = set(sys.modules)
 for path in sorted(Path(sys.argv[1]).glob("*.html")):
-    assert painter.paint(HtmlBody(html=path.read_text(encoding="utf-8"))).startswith(b"%PDF")
-assert painter.paint(HtmlBody(text="https://\\u00e4.example/ \\u05d0")).startswith(b"%PDF")
+    assert painter.paint(HtmlBody(html=path.read_text(encoding="utf-8"))).pdf.startswith(b"%PDF")
+assert painter.paint(HtmlBody(text="https://\\u00e4.example/ \\u05d0")).pdf.startswith(b"%PDF")
 print(sorted(set(sys.modules) - before))
 """
 

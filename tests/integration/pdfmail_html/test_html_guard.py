@@ -24,7 +24,7 @@ from pdfmail.html import guard
 from pdfmail.html.child import ChildGuards, run_child
 from pdfmail.html.fonts import FONT_FOLDERS
 from pdfmail.html.job import RenderLimits, encode_job
-from pdfmail.model import HtmlBody
+from pdfmail.model import DrawnPages, HtmlBody
 
 folder = sys.argv[1]
 listening = socket.socket(socket.AF_UNIX)
@@ -111,7 +111,7 @@ def attack(body):
         "font": attempt(lambda: len(open(font, "rb").read(4))),
         "thread": attempt(start_thread),
     }
-    return json.dumps(report).encode()
+    return DrawnPages(json.dumps(report).encode())
 
 
 guard.leave_network()
@@ -146,6 +146,7 @@ def run_attacks(folder: Path, kind: str) -> dict[str, str]:
         check=False,
     )
     word, _, report = result.stdout.partition("\n")
+    _, _, report = report.partition("\n")
     assert word == "ok", result.stderr
     assert secret.read_text(encoding="ascii") == "0123456789"
     return dict(json.loads(report))
