@@ -138,7 +138,8 @@ def compose_ticket(parsed: ParsedMessage, subject: str, fallback_author: str, *,
         text = strip_html(parsed.body_html() or "")
     parts = [from_octets("text", "", "text/plain", _encode(text))]
     # What no page draws, by its octets, is a file beside the PDF's pages as well.
-    files = [_picture_file(one) for one in parsed.inline_images() if find_picture_type(one.content) is None]
+    pictures = [one for one in parsed.inline_images() if not one.is_attached]
+    files = [_picture_file(one) for one in pictures if find_picture_type(one.content) is None]
     files += _compose_files(parsed)
     if len(files) < MAX_PARTS and sum(one.estimated_size for one in files) <= most_octets:
         parts += files
