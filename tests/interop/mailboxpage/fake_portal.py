@@ -66,7 +66,6 @@ class State:
     others: list[dict[str, Any]] = field(default_factory=list)
     refuse: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     """Path prefix -> the answer to give in its place, to play faults."""
-    idle_seconds: int = IDLE_SECONDS
     used: int = 41_000_000
 
 
@@ -144,7 +143,7 @@ class FakePortal:
             "lang": "en",
             "quota": {"used": self.state.used, "limit": 200_000_000},
             "limits": {"message": 50 * 2**20, "parts": 100},
-            "idle_seconds": self.state.idle_seconds,
+            "idle_seconds": IDLE_SECONDS,
         }
 
     def _add_session(self, app: Flask) -> None:

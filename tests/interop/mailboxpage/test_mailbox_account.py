@@ -69,7 +69,6 @@ def test_idle_reader_is_warned_then_signed_out() -> None:
     box.add_account()
     _add_question(box)
     with run_portal(box) as portal:
-        portal.state.idle_seconds = 4
         result = walk(portal, "idle", message=box.messages[-1].id, **portal.open_session())
         drafts = [open_self(box.keys, DRAFT, id_, read_b64(one["sealed"])) for id_, one in portal.state.drafts.items()]
         requests = [path for _, path in portal.state.requests]
