@@ -120,11 +120,14 @@ def test_html_pictures_and_files_arrive_whole_and_harmless(world: World) -> None
     mail.add_alternative(
         '<p onclick="evil()">rich <b>words</b></p><script>evil()</script><img src="cid:logo@x">'
         '<img src="https://tracker.example/x.png" alt="tracked"><a href="javascript:evil()">a</a>'
-        '<a href="https://partner.example/">b</a>',
+        '<a href="https://partner.example/">b</a><img src="cid:plan@x">',
         subtype="html",
     )
     html_part = mail.get_payload()[1]  # type: ignore[index]
     html_part.add_related(picture.getvalue(), "image", "png", cid="<logo@x>")  # type: ignore[union-attr]
+    html_part.add_related(  # type: ignore[union-attr]
+        b"<svg/>", "image", "svg+xml", cid="<plan@x>", filename="plan.svg", disposition="inline"
+    )
     mail.add_attachment(large, maintype="application", subtype="pdf", filename="größe.pdf")
     mail.add_attachment(b"", maintype="text", subtype="csv", filename="empty.csv")
     message_id = world.send_raw(mail)
@@ -137,6 +140,8 @@ def test_html_pictures_and_files_arrive_whole_and_harmless(world: World) -> None
     assert read.part("file", "größe.pdf") == large
     assert read.part("file", "empty.csv") == b""
     assert read.part("inline", "p0") == picture.getvalue()
+    # What the page does not draw is a file.
+    assert read.part("file", "plan.svg") == b"<svg/>"
     html = read.part("html").decode()
     assert '<img src="cid:p0">' in html
     assert "evil" not in html
