@@ -17,7 +17,6 @@ const ENTRIES = {
   "entry.js": "src/pages/entry.js",
   "reply.js": "src/pages/reply.js",
   "join.js": "src/pages/join.js",
-  "mailbox.js": "src/app/mailbox.js",
   "frame.js": "src/app/frame.js",
   "argon-worker.js": "src/argon-worker.js",
   "portal.css": "portal.css",

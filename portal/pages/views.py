@@ -28,8 +28,8 @@ ERROR_STATUSES = (400, 404, 410, 413, 429, 500, 503)
 _SAMPLE_PASSWORD = Markup('<span class="nowrap">K7QM-2XWP-9FTD</span>')
 _SCRIPTS = ("argon-worker.js",)
 _FOREVER = "public, max-age=31536000, immutable"
-_ENTRY_WORDS = {**words.SHELL, **words.PASSWORD, **words.ENTRY}
-_MAILBOX_WORDS = {**words.SHELL, **words.PASSWORD, **MAILBOX}
+_MAILBOX_WORDS = {**words.SHELL, **words.PASSWORD, **words.ENTRY, **MAILBOX}
+"""Of / and /mailbox: the one becomes the other."""
 _REPLY_WORDS = {**words.SHELL, **words.REPLY}
 _JOIN_WORDS = {**words.SHELL, **words.PASSWORD, **words.JOIN}
 
@@ -195,12 +195,12 @@ def _add_entry(blueprint: Blueprint, writer: PageWriter, frame_policy: str) -> N
     @blueprint.get("/")
     def show_sign_in() -> Response:
         """Sign-in and, behind it, the forced change of password."""
-        return writer.write("entry.html", script="entry.js", script_words=_ENTRY_WORDS)
+        return writer.write("entry.html", script="entry.js", script_words=_MAILBOX_WORDS)
 
     @blueprint.get("/mailbox")
     def show_mailbox() -> Response:
         """The mailbox application; empty without a session, which its script asks for."""
-        return writer.write("mailbox.html", script="mailbox.js", script_words=_MAILBOX_WORDS)
+        return writer.write("mailbox.html", script="entry.js", script_words=_MAILBOX_WORDS)
 
     @blueprint.get("/frame")
     def show_frame() -> Response:

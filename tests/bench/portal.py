@@ -38,7 +38,7 @@ def bench_size() -> None:
         each = " + ".join(f"{name} {sizes[name].gzip / 1000:.1f}" for name in files)
         say(f"portal-size   {total}   {page}: {each}   (goal 40 kB)")
     say(f"portal-size   {sizes[SHEET]}   style sheet   (goal 12 kB)")
-    visit = sum((sizes[name] for name in ("entry.js", "argon-worker.js", "mailbox.js", "frame.js")), Size(0, 0, 0))
+    visit = sum((sizes[name] for name in ("entry.js", "argon-worker.js", "frame.js")), Size(0, 0, 0))
     scripts = sum((size for name, size in sizes.items() if name != SHEET), Size(0, 0, 0))
     say(f"  first visit, sign-in and mailbox: {visit}; all scripts there are: {scripts}")
 

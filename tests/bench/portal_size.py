@@ -12,13 +12,11 @@ from tests.bench.peers import ROOT
 
 DIST = ROOT / "static/portal/dist"
 PAGES = {
-    "sign-in": ("entry.js", "argon-worker.js"),
-    "mailbox": ("mailbox.js", "frame.js"),
+    "sign-in and mailbox": ("entry.js", "argon-worker.js", "frame.js"),
     "PDF reply": ("reply.js", "argon-worker.js"),
     "registration": ("join.js", "argon-worker.js"),
 }
-"""Scripts that a page runs. The frame's comes with the first HTML mail; a mailbox starts the worker for a new password
-only, and has it from the sign-in."""
+"""Scripts that a page runs. The frame's comes with the first HTML mail."""
 SHEET = "portal.css"
 _BROTLI = """
 const { brotliCompressSync, constants } = require("node:zlib");

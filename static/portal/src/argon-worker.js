@@ -10,7 +10,17 @@ const WIPE = 2000;
 let argon;
 let wiping = 0;
 
-self.addEventListener("message", ({ data: { id, secret, salt, parameters } }) => {
+/** Either {memory}: make room for a run that is about to come; or a run. */
+self.addEventListener("message", ({ data: { memory, id, secret, salt, parameters } }) => {
+  if (memory) {
+    try {
+      argon ??= new Argon2();
+      argon.prepare(memory);
+    } catch {
+      // The run will say so.
+    }
+    return;
+  }
   clearTimeout(wiping);
   try {
     argon ??= new Argon2();

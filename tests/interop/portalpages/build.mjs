@@ -20,13 +20,16 @@ const result = await build({
   plugins: [
     {
       name: "fake-engine",
-      setup: (on) => on.onResolve({ filter: /engine\/(entry_|reply_|join_)?engine\.js$/ }, () => ({ path: path.join(import.meta.dirname, "fake_engine.js") })),
+      setup(on) {
+        on.onResolve({ filter: /engine\/(entry_|reply_|join_)?engine\.js$/ }, () => ({ path: path.join(import.meta.dirname, "fake_engine.js") }));
+        on.onResolve({ filter: /app\/mailbox\.js$/ }, () => ({ path: path.join(import.meta.dirname, "fake_mailbox.js") }));
+      },
     },
   ],
 });
 const files = result.outputFiles.map(({ path: file, contents }) => [path.basename(file), Buffer.from(contents)]);
 files.push(["portal.css", await readFile(path.join(PORTAL, "portal.css"))]);
-for (const name of ["mailbox.js", "frame.js", "argon-worker.js"]) files.push([name, Buffer.from("export {};\n")]);
+for (const name of ["frame.js", "argon-worker.js"]) files.push([name, Buffer.from("export {};\n")]);
 await mkdir(out, { recursive: true });
 const manifest = {};
 for (const [name, contents] of files) {

@@ -101,6 +101,7 @@ export function createEngine() {
   const asked = new URLSearchParams(location.search);
   return {
     checkSupport: async () => !asked.has("old"),
+    prepareWorker: () => {},
     resume: async () => null,
     async signIn({ loginName, password, code }) {
       await pause(asked.has("slow") ? 60000 : 50);

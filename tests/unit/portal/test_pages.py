@@ -19,7 +19,7 @@ from portal.pages.assets import Asset, Bundle
 ROOT = Path(__file__).parents[3]
 PORTAL = "ENJHhdjed6rBfPOxg9HE-w"
 BOX = "a8dtYBy9SJskPV0qOH5FnQ"
-NAMES = ("portal.css", "entry.js", "mailbox.js", "reply.js", "join.js", "frame.js", "argon-worker.js")
+NAMES = ("portal.css", "entry.js", "reply.js", "join.js", "frame.js", "argon-worker.js")
 BUNDLE = Bundle({name: Asset(f"/static/{name}", "sha384-AAAA") for name in NAMES})
 PAGES = {
     "/": 200,

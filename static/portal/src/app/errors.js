@@ -6,6 +6,7 @@ const CODES = {
   "too-many": "error-too-many",
   generation: "error-generation",
   changed: "error-generation",
+  counts: "counts",
   wait: "wait.seconds",
   wrong: "error-wrong-password",
   "cards-behind": "error-cards-behind",

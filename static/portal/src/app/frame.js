@@ -4,7 +4,7 @@
 // {height}, {text} (for quoting and searching), {blocked} (pictures of other hosts), {key} (keyboard commands).
 // It must not load, store or send anything else; its Content-Security-Policy holds it to that (see frame.html).
 
-import { buildBody } from "./allowlist.js";
+import { buildBody, hideStyles } from "./allowlist.js";
 
 const LOOK = `
   :root { color-scheme: light; background: #fff; }
@@ -28,7 +28,8 @@ const policy = self.trustedTypes?.createPolicy("letterlock", {
 });
 
 function show({ html, pictures, lang }, port) {
-  const parsed = new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
+  const quiet = hideStyles(html);
+  const parsed = new DOMParser().parseFromString(policy ? policy.createHTML(quiet) : quiet, "text/html");
   const addresses = new Map(pictures.map(({ cid, blob }) => [cid, URL.createObjectURL(blob)]));
   const { body, blocked } = buildBody(parsed, (cid) => addresses.get(cid) ?? null, document);
   document.documentElement.lang = lang || "";

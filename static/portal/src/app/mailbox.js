@@ -2,7 +2,6 @@
 //
 // It must not store mail anywhere: what is opened lives in this tab's memory. Writes no HTML: see dom.js.
 
-import { createEngine } from "../engine/engine.js";
 import { showAccount } from "./account.js";
 import { button, fill, h } from "./dom.js";
 import { explainError, isSignedOut } from "./errors.js";
@@ -25,7 +24,6 @@ const find = (id) => document.getElementById(id);
 class App {
   page = page;
   words = makeWords(page.lang, page.texts);
-  engine = createEngine(page);
   sent = [];
   moreSent = false;
   drafts = [];
@@ -40,8 +38,14 @@ class App {
   #urls = [];
   #listTop = 0;
 
-  async start() {
-    this.session = await this.engine.resume();
+  /** @param {import("../engine/engine.js").Engine} engine */
+  constructor(engine) {
+    this.engine = engine;
+  }
+
+  /** @param {import("../engine/session.js").Session} [session] opened on this page; else what the sign-in left in this tab */
+  async start(session) {
+    this.session = session ?? await this.engine.resume();
     if (!this.session || this.session.mustChange) return this.out();
     this.org = this.session.org || page.organisation;
     find("who").textContent = this.session.name ?? "";
@@ -66,7 +70,9 @@ class App {
     this.mailbox.addEventListener("change", () => this.redraw());
     try {
       await this.mailbox.refresh();
-      [this.drafts] = await Promise.all([this.mailbox.listDrafts(), this.refreshSent()]);
+      this.others = this.#loadOthers();
+      // The inbox is drawn before the other two lists are here; what hangs on them waits in show().
+      if (/^#\/?\w/.test(location.hash)) await this.others;
       this.opened = performance.now();
     } catch (error) {
       if (isSignedOut(error)) return this.out("signed-out");
@@ -83,6 +89,16 @@ class App {
       const due = performance.now() - this.asked >= (this.isWaiting() ? 0 : REFRESH - SOON / 2);
       if (due && document.visibilityState === "visible" && this.idle.sinceActive() < 2 * REFRESH) this.refresh();
     }, SOON);
+  }
+
+  async #loadOthers() {
+    try {
+      [this.drafts] = await Promise.all([this.mailbox.listDrafts(), this.refreshSent()]);
+      this.redraw();
+    } catch (error) {
+      if (!this.loaded) throw error;
+      this.fail(error);
+    }
   }
 
   // --- drawing
@@ -116,6 +132,8 @@ class App {
     this.route = { view, box, id };
     this.title = "";
     if (view === "message" || first === "reply") await this.attempt(() => this.#reach(id));
+    // A conversation shows what was sent, and a reply goes on with its draft.
+    if (view !== "inbox") await this.others;
     if (box === "sent") await this.attempt(() => this.mailbox.findReceipts());
     if (turn !== this.#turn) return;
     const alone = view === box;
@@ -281,7 +299,7 @@ class App {
       const dialog = h("dialog", { "aria-labelledby": "ask-title", "aria-describedby": why ? "ask-why" : null },
         h("h2", { id: "ask-title" }, text),
         why && h("p", { id: "ask-why" }, why),
-        h("div.actions", null, button(kind, label, () => dialog.close("yes")), button("button.second", this.words.t("cancel"), () => dialog.close())),
+        h("div.actions", null, button(kind, label, () => dialog.close("yes")), button("button.second", this.words.t("cancel"), () => dialog.close(), { autofocus: why !== "" })),
       );
       dialog.addEventListener("close", () => {
         dialog.remove();
@@ -334,8 +352,11 @@ class App {
   }
 }
 
-const app = new App();
-app.start().catch((error) => {
-  if (isSignedOut(error)) app.out("signed-out");
-  else find("wait").textContent = app.explain(error);
-});
+/** @param {import("../engine/engine.js").Engine} engine @param {import("../engine/session.js").Session} [session] opened on this page */
+export function startMailbox(engine, session) {
+  const app = new App(engine);
+  app.start(session).catch((error) => {
+    if (isSignedOut(error)) app.out("signed-out");
+    else find("wait").textContent = app.explain(error);
+  });
+}

@@ -48,6 +48,16 @@ export class Argon {
     await this.run(new Uint8Array(12), new Uint8Array(16), WARM);
   }
 
+  /** Room for a run that is about to come. @param {number} memory KiB */
+  prepare(memory) {
+    this.#worker.postMessage({ memory });
+  }
+
+  /** Nothing may be under way. */
+  end() {
+    this.#worker.terminate();
+  }
+
   /** @type {import("../sealed/stretch.js").RunArgon} */
   run = (secret, salt, parameters) =>
     new Promise((resolve, reject) => {

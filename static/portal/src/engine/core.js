@@ -1,5 +1,5 @@
 /** What every page's engine has: API client, Argon2 worker, tab storage, the portal's id. Touches no document. */
-import { checkSupport } from "../../sealed.js";
+import { checkSupport, KDF_PARAMETERS } from "../../sealed.js";
 import { Api } from "./api.js";
 import { Argon } from "./argon.js";
 
@@ -25,6 +25,17 @@ export class CoreEngine {
   #startWorker() {
     this.#worker ??= new Argon(this.#workerUrl);
     return this.#worker;
+  }
+
+  /** Somebody types: whatever the password is, it needs this much memory. */
+  prepareWorker() {
+    this.#startWorker().prepare(KDF_PARAMETERS[1].memory);
+  }
+
+  /** Ends the worker, and with it the memory that a password went through. The next password starts another. */
+  endWorker() {
+    this.#worker?.end();
+    this.#worker = null;
   }
 
   /** Can this browser do it? Starts and warms the worker. The sign-in button waits for it. @returns {Promise<boolean>} */

@@ -1,5 +1,5 @@
 /**
- * Engine of the mailbox page: account and mail. The other pages have smaller ones: entry_engine, reply_engine, join_engine.
+ * Engine of sign-in and mailbox: account and mail. The other pages have smaller ones: reply_engine, join_engine.
  * Touches no document. sealed-mailbox 10, 11, 14.
  */
 import { EntryEngine } from "./entry_engine.js";

@@ -1,17 +1,14 @@
-/** Engine of the sign-in page: account, and nothing of mail, so that the page stays small. sealed-mailbox 11. */
+/** The half of the engine that knows the account and nothing of mail. sealed-mailbox 11. */
 import { loginId, normaliseLoginName } from "../../sealed.js";
 import { CoreEngine } from "./core.js";
 import { changePassword, dropTab, resume, signIn } from "./session.js";
 
-/** @param {import("./core.js").EngineOptions} options @returns {EntryEngine} */
-export function createEngine(options) {
-  return new EntryEngine(options);
-}
-
 export class EntryEngine extends CoreEngine {
   /** @param {{loginName: string, password: string, code?: string}} typed @returns {Promise<import("./session.js").Session>} see session.js */
   async signIn(typed) {
-    return signIn(this.context, typed);
+    const session = await signIn(this.context, typed);
+    if (!session.mustChange) this.endWorker();
+    return session;
   }
 
   /** After a reload or on the next page. @returns {Promise<import("./session.js").Session | null>} null: sign in again */
@@ -25,7 +22,9 @@ export class EntryEngine extends CoreEngine {
    * @returns {Promise<import("./session.js").Session>} to be used from now on
    */
   async changePassword(session, typed) {
-    return changePassword(this.context, session, typed);
+    const changed = await changePassword(this.context, session, typed);
+    this.endWorker();
+    return changed;
   }
 
   /** The same answer whether the name exists or not. @param {string} loginName */

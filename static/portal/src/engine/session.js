@@ -7,9 +7,16 @@ import {
   randomBytes, readSecret, readStrippedCapsule, deriveSeedKeys, sealTab, SealedDataError, signRekey, stretch, toB64, InputError,
 } from "../../sealed.js";
 import { checkNewPassword } from "./common_passwords.js";
-import { ApiError } from "./errors.js";
+import { ApiError, OfflineError } from "./errors.js";
 
 const TAB = "letterlock-tab";
+/**
+ * New generations that were sent and not answered: the portal may have taken them. The same octets go again, never others.
+ * @typedef {{request: {capsule: string, sig: string, auth: string}, place: {box: string, gen: number}, octets: Uint8Array, seed: Uint8Array, auth: string}} Unanswered
+ *   auth: of the new password
+ * @type {WeakMap<Session, Unanswered>}
+ */
+const unanswered = new WeakMap();
 /** Highest suite of boxes that this script makes. */
 const NEWEST_SUITE = 1;
 
@@ -68,9 +75,9 @@ async function deriveAll(opened) {
   return keys;
 }
 
-/** @param {Context} context @param {import("../sealed/capsule.js").Body} body */
-async function loadCards(context, body) {
-  const { cards } = await context.api.getCards();
+/** @param {Context} context @param {import("../sealed/capsule.js").Body} body @param {Promise<{cards: unknown}>} [asked] */
+async function loadCards(context, body, asked = context.api.getCards()) {
+  const { cards } = await asked;
   if (!Array.isArray(cards)) throw new SealedDataError("format");
   return checkCards(cards, { portal: context.portal, root: body.root, least: body.card });
 }
@@ -104,13 +111,16 @@ export function dropTab(storage) {
 export async function logIn(context, { kind, who, secret, identity }) {
   const { api, argon, portal } = context;
   const kdf = /** @type {1 | 2} */ (KDF_OF_KIND[kind]);
+  // Public, and asked for while Argon2id runs.
+  const cardsAsked = api.getCards();
+  cardsAsked.catch(() => {});
   const stretched = await stretch(argon, { portal, who, kdf, secret });
   const auth = toB64(stretched.auth);
   stretched.auth.fill(0);
   const answer = await api.login({ ...identity, kdf, auth });
   const opened = await openCapsule(fromB64(answer.capsule), { portal, kind, kek: stretched.kek });
   if (kind === "reply" && opened.capsule.box !== who) throw new SealedDataError("binding");
-  const cards = await loadCards(context, opened.body);
+  const cards = await loadCards(context, opened.body, cardsAsked);
   const session = new Session(answer, opened, cards, await deriveAll(opened));
   return { answer, opened, session, stretched, auth };
 }
@@ -151,7 +161,7 @@ function needsRekey({ capsule, body }, cards) {
  */
 async function rekeySilently(context, session, opened, stretched, auth) {
   try {
-    return await rekey(context, session, opened, stretched, auth);
+    return await rekey(context, session, opened, stretched, auth, auth);
   } catch {
     return session;
   }
@@ -160,19 +170,36 @@ async function rekeySilently(context, session, opened, stretched, auth) {
 /**
  * @param {Context} context @param {Session} session @param {import("../sealed/capsule.js").OpenedCapsule} opened with its seeds
  * @param {import("../sealed/stretch.js").Stretched} stretched of the new password @param {string} auth of the present one
+ * @param {string} newAuth the same, of the new one
  * @returns {Promise<Session>} of the new generation
  */
-async function rekey(context, session, opened, stretched, auth) {
+async function rekey(context, session, opened, stretched, auth, newAuth) {
   const { body, capsule } = opened;
   const older = [...body.older, { gen: capsule.gen, suite: 1, seed: opened.seed }];
   const { portal, box } = capsule;
   const place = { kind: /** @type {const} */ ("mailbox"), portal, box, gen: capsule.gen + 1, name: /** @type {string} */ (body.name) };
   const made = await makeCapsule({ ...place, stretched, card: session.cards.newest, older, passkeys: body.passkeys });
   const sig = await signRekey(session.newest, made.octets);
-  // The same octets are sent again when no answer came: the portal then says what it said before.
-  const done = await context.api.rekey({ capsule: toB64(made.octets), sig: toB64(sig), auth });
-  await keepTab(context, place, done.half, made.seed);
-  const reopened = await openWithSeed(readStrippedCapsule(JSON.parse(new TextDecoder().decode(made.octets)), "mailbox"), made.seed, portal);
+  const request = { capsule: toB64(made.octets), sig: toB64(sig), auth };
+  return sendRekey(context, session, { request, place, octets: made.octets, seed: made.seed, auth: newAuth });
+}
+
+/** @param {Context} context @param {Session} session @param {Unanswered} made @returns {Promise<Session>} of the new generation. Rejects ApiError counts: it is taken, and only a new login opens it */
+async function sendRekey(context, session, made) {
+  const { octets, seed, place } = made;
+  let done;
+  try {
+    done = await context.api.rekey(made.request);
+  } catch (error) {
+    if (error instanceof OfflineError || (error instanceof ApiError && error.status >= 500)) unanswered.set(session, made);
+    else unanswered.delete(session);
+    throw error;
+  }
+  unanswered.delete(session);
+  // Asked so late that the portal gives no session for it any more.
+  if (typeof done.half !== "string") throw new ApiError(401, { error: "counts" });
+  await keepTab(context, place, done.half, seed);
+  const reopened = await openWithSeed(readStrippedCapsule(JSON.parse(new TextDecoder().decode(octets)), "mailbox"), seed, context.portal);
   const next = new Session({}, reopened, session.cards, await deriveAll(reopened));
   dropSeeds(reopened);
   const { lang, quota, limits, idleSeconds } = session;
@@ -212,7 +239,8 @@ export async function resume(context) {
 
 /**
  * @param {Context} context @param {Session} session @param {{newPassword: string, password?: string, code?: string}} typed
- * @returns {Promise<Session>} Rejects InputError short|long|common|login-name|first-form|same, ApiError wrong|changed|wait|signed-out
+ * @returns {Promise<Session>} Rejects InputError short|long|common|login-name|first-form|same, ApiError wrong|changed|counts|wait|signed-out.
+ *   After OfflineError the same call with the same session ends well whether or not the portal had taken it.
  */
 export async function changePassword(context, session, { newPassword, password = "", code = "" }) {
   const who = /** @type {string} */ (session.name);
@@ -221,13 +249,22 @@ export async function changePassword(context, session, { newPassword, password =
   const auth = password ? await stretchAuth(context, who, readSecret("own", password, code)) : session.auth;
   if (!auth) throw new InputError("secret");
   const stretched = await stretch(argon, { portal, who, kdf: 1, secret: readSecret("own", newPassword) });
-  if (toB64(stretched.auth) === auth) throw new InputError("same");
+  const newAuth = toB64(stretched.auth);
   stretched.auth.fill(0);
+  if (newAuth === auth) throw new InputError("same");
+  const sent = unanswered.get(session);
+  if (sent) {
+    const next = await sendRekey(context, session, sent);
+    if (sent.auth === newAuth) return next;
+    // Another one by now, on top of the first.
+    next.auth = sent.auth;
+    return changePassword(context, next, { newPassword });
+  }
   const found = await openFromTab(context);
   if (!found) throw new ApiError(401, { error: "signed-out" });
   try {
     if (found.opened.capsule.gen !== session.gen) throw new ApiError(409, { error: "changed" });
-    return await rekey(context, session, found.opened, stretched, auth);
+    return await rekey(context, session, found.opened, stretched, auth, newAuth);
   } finally {
     dropSeeds(found.opened);
   }

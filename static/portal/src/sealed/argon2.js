@@ -12,6 +12,7 @@ import { concat } from "./encoding.js";
 const [STATE, MESSAGE, WORKING, BETWEEN, ZERO, INPUT, MIDDLE, LANE] = [0, 64, 192, 1024, 2048, 3072, 4096, 8192];
 const BLOCK = 1024;
 const PAGE = 65536;
+const SYSTEM_PAGE = 4096;
 const TAG = 32;
 const [VERSION, TYPE_ID] = [0x13, 2];
 const SLICES = 4;
@@ -225,11 +226,15 @@ export class Argon2 {
     return new Uint8Array(this.#exports.memory.buffer, start, length);
   }
 
-  /** Makes room for so much, and has the system give it. @param {number} memory KiB */
+  /** Makes room for a run. Each page is written to, for that is when the system gives it: a fifth of a run's time. @param {number} memory KiB */
   prepare(memory) {
-    const blocks = 4 * Math.floor(memory / 4);
-    const missing = LANE + blocks * BLOCK + Math.ceil(blocks / 4 / 128) * BLOCK - this.#exports.memory.buffer.byteLength;
-    if (missing > 0) this.#exports.memory.grow(Math.ceil(missing / PAGE));
+    const before = this.#exports.memory.buffer.byteLength;
+    const blocks = SLICES * Math.floor(memory / SLICES);
+    const missing = LANE + blocks * BLOCK + Math.ceil(blocks / SLICES / 128) * BLOCK - before;
+    if (missing <= 0) return;
+    this.#exports.memory.grow(Math.ceil(missing / PAGE));
+    const octets = this.#octets(0, this.#exports.memory.buffer.byteLength);
+    for (let at = before; at < octets.length; at += SYSTEM_PAGE) octets[at] = 0;
   }
 
   /** Nothing of a run is left. */

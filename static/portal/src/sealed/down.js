@@ -15,7 +15,7 @@ const KINDS = ["mail", "ticket", "receipt", "account"];
 
 /**
  * @typedef {{i: number, role: "html"|"text"|"inline"|"file"|"preview", name: string, type: string, size: number}} Part
- * @typedef {{name: string, addr: string, inside: boolean | null}} Person  `inside`: does an answer to all reach this person; null where nothing is said
+ * @typedef {{name: string, addr: string, inside?: boolean}} Person  `inside`: does an answer to all reach this person; absent where nothing is said
  * @typedef {Object} Manifest  fields as in the specification; which stand depends on kind
  * @property {"mail"|"ticket"|"receipt"|"account"} kind @property {string} id @property {number} gen @property {number} no @property {number} card @property {string} time
  * @property {string} thread @property {Person} from @property {Person[]} to @property {Person[]} cc
@@ -23,7 +23,7 @@ const KINDS = ["mail", "ticket", "receipt", "account"];
  * @property {"arrived"|"refused"} [state] @property {{gen: number, enc: string, sign: string}} [of]
  * @property {Uint8Array} key @property {Part[]} parts
  * @property {boolean} files tickets: may the answer have files
- * @property {boolean | null} copy tickets: the answer comes back as an encrypted PDF as things stand; receipts: it did; null where nothing is said
+ * @property {boolean} [copy] tickets: the answer comes back as an encrypted PDF as things stand; receipts: it did; absent where nothing is said
  */
 
 /**
@@ -63,7 +63,7 @@ function readManifest(fields, listed, enc) {
   const base = { kind, id: listed.id, gen: listed.gen, no, card: fields.number("card"), time: fields.time("time") };
   if (kind === "receipt") {
     const state = fields.check("state", ["arrived", "refused"], "unknown");
-    return /** @type {any} */ ({ ...base, re: fields.id("re"), state, copy: readFlag(fields, "copy") });
+    return /** @type {any} */ ({ ...base, re: fields.id("re"), state, ...readFlag(fields, "copy") });
   }
   if (kind === "account") {
     const of = fields.object("of");
@@ -83,18 +83,18 @@ function readManifest(fields, listed, enc) {
     key: fields.octets("key", 32),
     parts: readParts(fields),
     files: fields.has("files") ? fields.boolean("files") : false,
-    copy: readFlag(fields, "copy"),
+    ...readFlag(fields, "copy"),
   };
 }
 
 /** @param {Fields} fields @returns {Person} */
 function readAddress(fields) {
-  return { name: fields.text("name"), addr: fields.text("addr"), inside: readFlag(fields, "inside") };
+  return { name: fields.text("name"), addr: fields.text("addr"), ...readFlag(fields, "inside") };
 }
 
-/** @param {Fields} fields @param {string} name @returns {boolean | null} */
+/** @param {Fields} fields @param {string} name @returns {Record<string, boolean>} nothing where nothing is said */
 function readFlag(fields, name) {
-  return fields.has(name) ? fields.boolean(name) : null;
+  return fields.has(name) ? { [name]: fields.boolean(name) } : {};
 }
 
 /** @param {Fields} fields with `parts` @returns {Part[]} */
