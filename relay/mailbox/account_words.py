@@ -23,6 +23,8 @@ from relay.store.repositories.mailbox_messages import account_words
 
 _SOON_MS = 90 * DAY
 """A word that ends within this time is followed by another."""
+_AT_ONCE = 100
+_ROUNDS = 50
 
 
 def drop_older_words(tx: Tx, box: Box, actor: Actor) -> None:
@@ -39,11 +41,20 @@ class AccountWords:
     desk: Desk
     sealer: Sealer
 
-    def renew(self, limit: int = 100) -> int:
-        """Seal and queue words for up to `limit` mailboxes that lack one; return how many.
+    def renew(self) -> int:
+        """Seal and queue words for mailboxes that lack one, some thousands at most; return how many.
 
         Raises KeyStoreError, StorageError: what was not done is done the next time.
         """
+        count = 0
+        for _ in range(_ROUNDS):
+            done = self._renew_some(_AT_ONCE)
+            count += done
+            if done < _AT_ONCE:
+                break
+        return count
+
+    def _renew_some(self, limit: int) -> int:
         desk = self.desk
         with desk.database.reading() as tx:
             lacking = unconfirmed_mailboxes(tx, desk.tenant, tx.now_ms() + _SOON_MS, limit)
