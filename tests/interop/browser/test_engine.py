@@ -226,14 +226,28 @@ def test_a_lost_answer_to_a_new_password_is_asked_for_again(world: World, engine
     engine("fault", {"method": "POST", "path": "/rekey$", "when": "before"})
     assert engine("changePassword", {"newPassword": OWN})["gen"] == 2
     assert len(world.pull(account)) == 1
-    # After it, the old cookie is dead: whoever lost the answer signs in again, with the new password.
+    # The portal has acted and ended the session: the same octets are answered again, without one.
     engine("fault", {"method": "POST", "path": "/rekey$", "when": "after"})
-    try:
-        engine("changePassword", {"newPassword": "noch ein Passwort", "password": OWN})
-    except AssertionError:
-        engine("signIn", {"loginName": NAME, "password": "noch ein Passwort"})
+    assert engine("changePassword", {"newPassword": "noch ein Passwort", "password": OWN})["gen"] == 3
     assert len(world.pull(account)) == 1
     assert engine("open")["account"] == "confirmed"
+
+
+def test_a_new_password_without_any_answer_counts_when_it_is_saved_again(world: World, engine: Engine) -> None:
+    account = opened(world, engine)
+    change = {"newPassword": "noch ein Passwort", "password": OWN}
+    engine("fault", {"method": "POST", "path": "/rekey$", "when": "after", "times": 2})
+    assert engine.refused("changePassword", change).name == "OfflineError"
+    assert engine("changePassword", change)["gen"] == 3
+    assert len(world.pull(account)) == 1
+    # Unanswered again, and the reader thinks of another one meanwhile: it goes on top of the one that counts.
+    change = {"newPassword": "das dritte Passwort", "password": "noch ein Passwort"}
+    engine("fault", {"method": "POST", "path": "/rekey$", "when": "after", "times": 2})
+    assert engine.refused("changePassword", change).name == "OfflineError"
+    change["newPassword"] = "das vierte Passwort"
+    assert engine("changePassword", change)["gen"] == 5
+    assert len(world.pull(account)) == 2
+    engine("signIn", {"loginName": NAME, "password": "das vierte Passwort"})
 
 
 def test_a_reset_opens_old_mail_with_the_new_first_password(world: World, engine: Engine) -> None:
