@@ -90,6 +90,9 @@ export async function enter(page, url, { cookie, tab, hash = "", suffix = "" }) 
   await until(() => page.$("#list a.mail, #list .empty, #notes .note"), "the mailbox");
 }
 
+/** Waits until the page would go without a question: what was typed is saved. */
+export const allSaved = (page) => until(() => page.evaluate(() => dispatchEvent(new Event("beforeunload", { cancelable: true }))), "nothing unsaved");
+
 export const text = (page, selector) => page.$eval(selector, (element) => element.textContent.replace(/\s+/g, " ").trim());
 
 export const texts = (page, selector) => page.$$eval(selector, (all) => all.map((element) => element.textContent.replace(/\s+/g, " ").trim()));

@@ -1,7 +1,7 @@
 /** One visit to the real portal: sign-in, a mail with files, a reply with a file, its way, a new password, sign-out. */
 import { readFileSync, writeFileSync, existsSync } from "node:fs";
 import path from "node:path";
-import { open, signIn, text, texts, until, watch } from "./browser.mjs";
+import { allSaved, open, signIn, text, texts, until, watch } from "./browser.mjs";
 import { press, readRows, readTitle } from "./press.mjs";
 
 export async function run({ page, input, downloads }) {
@@ -25,6 +25,7 @@ export async function run({ page, input, downloads }) {
   await (await page.$("#read input[type=file]")).uploadFile(file);
   await until(async () => (await texts(page, "#read .files li")).some((words) => words.includes("encrypted and uploaded")), "the file");
   // The draft outlives the page.
+  await allSaved(page);
   await page.reload();
   await until(async () => (await page.$("#text")) && (await page.$eval("#text", (one) => one.value)) === "Signed. Grüße", "the draft after a reload");
   await press(page, "Send securely");
