@@ -21,6 +21,7 @@ from relay.core.wire.pae import decode_b64
 from relay.core.wire.sealed import (
     Item,
     MailboxDataError,
+    Part,
     count_chunks,
     open_up,
 )
@@ -63,6 +64,8 @@ class IncomingPolicy:
     """Of all parts of an answer together."""
     server_mode: bool = False
     """Items made by the portal's own process, where `portal.decrypt` opts in (13)."""
+    reply_files: bool = True
+    """Answers from reply pages may have files. Tickets say so, too; a page that ignores them is refused (12, 16)."""
 
 
 class JoinTaker(Protocol):
@@ -233,6 +236,8 @@ class Incoming:
         message = self._check_subject(known.box, item)
         if message is None or message.kind not in _ANSWERED:
             raise MailboxDataError("binding", "item: answers what is no mail")
+        if message.kind == TICKET and not self._policy().reply_files and any(_is_file(part) for part in item.parts):
+            raise MailboxDataError("unknown", "item: files on a reply page are off")
         self._check_parts(entry, item)
         prepared = self._replies.prepare(known.box, message, item, fetch)
         try:
@@ -319,6 +324,10 @@ class Incoming:
                 return _JOIN, entry.sealed
             case BrokenEntry():
                 return _BROKEN, b""
+
+
+def _is_file(part: Part) -> bool:
+    return part.role not in ("text", "html")
 
 
 def _refused_id(entry: Entry) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pdfmail.passphrase import generate_password
+from relay.core.documents.policy import ReplyFiles
 from relay.core.errors import ConfigurationError
 from relay.core.ports import Actor, Event, Grant
 from relay.core.resources import static_folder
@@ -175,7 +176,11 @@ def make_parts(
             spool_public=spool_public,
             scanner=ClamdScanner(settings.portal.scanner) if settings.portal.scanner else None,
         ),
-        policy=lambda: IncomingPolicy(MAX_MESSAGE_OCTETS, server_mode=has_server_mode),
+        policy=lambda: IncomingPolicy(
+            MAX_MESSAGE_OCTETS,
+            server_mode=has_server_mode,
+            reply_files=organisation().policy.switches.reply_files is ReplyFiles.ON,
+        ),
         tidings=notices,
         joins=joins,
         # Asked with each receipt: the portal says it with its mark.

@@ -95,6 +95,15 @@ def test_no_copy_with_a_password_that_was_given_up(linked: Linked) -> None:
     assert [one.manifest.copy for one in reader.read_all("receipt")] == [False]
 
 
+def test_files_from_a_reply_page_are_refused_where_policy_takes_none(linked: Linked) -> None:
+    reader, ticket, _ = open_reply_page(linked)
+    linked.reply_files = False
+    plain, with_file = reader.reply(ticket), reader.reply(ticket, files={"x.exe": b"MZ"})
+    linked.go()
+    assert reader.sent_states() == {plain.id: "taken", with_file.id: "refused"}
+    assert {one["From"].addresses[0].addr_spec for one in linked.arrived()} >= {ANNA}
+
+
 class FakeScanner:
     """Finds what it is told to find; counts what it is shown."""
 

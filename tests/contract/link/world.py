@@ -254,6 +254,7 @@ class Linked:
     before_call: Callable[[str, str], None] = _nothing
     after_call: Callable[[str, str], None] = _nothing
     server_mode: bool = False
+    reply_files: bool = True
 
     def call(self, method: str, path: str, body: bytes | None) -> Any:
         kind = {"Content-Type": "application/json"} if body is not None else {}
@@ -289,7 +290,7 @@ class Linked:
                 spool_public=public,
                 scanner=scanner,
             ),
-            policy=lambda: IncomingPolicy(max_octets, server_mode=self.server_mode),
+            policy=lambda: IncomingPolicy(max_octets, server_mode=self.server_mode, reply_files=self.reply_files),
             tidings=inside.notices,
             joins=self._make_joins(actor, sealer),
             receipt_ms=lambda: receipt_ms(self.reconciler.marks.sent_days),
