@@ -195,6 +195,9 @@ class Reconciler:
             for box in self._own_boxes():
                 if box.id not in walk.seen:
                     self._compare_box(link, walk, box, None)
+            with self._database.transaction() as tx:
+                # A restored portal opens when the last of it is done: nothing waits for a fault that is over.
+                pushes.hasten_pushes(tx, self._tenant)
             walk.is_over = True
 
     def _own_boxes(self) -> Iterator[Box]:

@@ -40,7 +40,8 @@ def test_mail_that_waits_for_a_portal_without_its_mailbox_brings_the_mailbox(lin
     first = linked.send()
     linked.push()
     linked.restore(empty)
-    second = linked.send()
+    second = linked.inside.send()
+    linked.inside.work()
     # Before anything was compared.
     linked.push()
     assert linked.state(second) is State.DELIVERED
@@ -62,3 +63,24 @@ def test_a_reply_link_for_a_portal_that_lost_everything_comes_with_its_ticket(li
     linked.restore(empty)
     linked.push()
     assert ("token", hash_token("x" * 22)) not in linked.waiting()
+
+
+def test_a_comparison_makes_due_what_was_left_for_later(linked: Linked) -> None:
+    """What failed before it waits for a minute and longer; a restored portal would stay shut for as long."""
+    linked.keeper.run_once()
+    linked.send()
+    linked.push()
+    copy = linked.back_up()
+    linked.restore(copy)
+    second = linked.inside.send()
+    linked.inside.work()
+    with linked.inside.db.transaction() as tx:
+        tx.run("UPDATE portal_push SET next_at = ? WHERE state = 'waiting'", [tx.now_ms() + HOUR])
+        pushes.raise_mark(tx, TENANT)
+        pushes.raise_mark(tx, TENANT)
+    linked.push()
+    assert linked.state(second) is not State.DELIVERED
+    linked.clock.advance(15 * MINUTE)
+    linked.keeper.run_once()
+    linked.push()
+    assert linked.state(second) is State.DELIVERED
