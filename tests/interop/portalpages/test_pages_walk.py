@@ -43,6 +43,8 @@ def test_the_first_login_by_keyboard_alone(page: Page, pages_address: str) -> No
     page.type("#repeat-password", "four green boats in may")
     page.press("Enter")
     page.wait_for_url("/mailbox")
+    # By the page that took the password: nothing was loaded in between.
+    assert page.text("#who") == "opened here"
     assert page.problems() == []
 
 
