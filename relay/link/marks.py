@@ -74,8 +74,13 @@ class Marks:
                     return held != read_mark(tx, self._tenant)[0]
             return held < self._given
 
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether a call failed since a comparison began, so that what was written may be lost."""
+        return self._has_failed
+
     def note_reconciled(self) -> None:
-        """What was missing lies in the queue now."""
+        """What was missing is looked for from now on."""
         with self._lock:
             self._has_failed = False
 

@@ -63,6 +63,8 @@ class _Walk:
     is_over: bool = False
     is_endless: bool = False
     """The inventory had no end: what it did not name is pushed again."""
+    held: int | None = None
+    """The mark that the portal held when this began; it gets none before the end."""
     told: set[int] = field(default_factory=set)
     """Pushes that hold up the opening and were told to an operator."""
     seen: set[str] = field(default_factory=set)
@@ -91,10 +93,18 @@ class Reconciler:
         self.marks.sent_days = mark.sent_days
         if self._walk is None and self.marks.is_restored(mark.number):
             _log.warning("reconcile-begun", held=mark.number)
-            self._walk = _Walk()
+            self._begin(mark)
+        elif self._walk is not None and (self.marks.has_failed or mark.number != self._walk.held):
+            # Broken off or restored once more since: what was compared may be another state.
+            self._begin(mark)
         if self._walk is not None and not self._go_on(link, self._walk):
             return
         self._give(link, mark)
+
+    def _begin(self, mark: Mark) -> None:
+        # From here on trouble is news again.
+        self.marks.note_reconciled()
+        self._walk = _Walk(held=mark.number, told=set() if self._walk is None else self._walk.told)
 
     def _go_on(self, link: PortalLink, walk: _Walk) -> bool:
         """Walk on; return whether all that must be done before it opens is done.
@@ -111,7 +121,9 @@ class Reconciler:
             self._compare_page(link, walk, page)
         if not walk.is_over or self._is_pending(link, walk):
             return False
-        self.marks.note_reconciled()
+        if self.marks.has_failed:
+            # Whether what was pushed meanwhile lies there is not known: once more.
+            return False
         self._note_end(walk)
         self._walk = None
         return True
