@@ -18,6 +18,8 @@ const SOON = 5000;
 /** How long after the start of a visit, or after sending, an answer of the organisation is looked out for. */
 const MINUTES = 10 * 60000;
 const UNDO = 12000;
+/** Until the inbox is painted. */
+const SETTLED = 400;
 const page = JSON.parse(document.getElementById("page").textContent);
 const find = (id) => document.getElementById(id);
 
@@ -70,9 +72,10 @@ class App {
     this.mailbox.addEventListener("change", () => this.redraw());
     try {
       await this.mailbox.refresh();
-      this.others = this.#loadOthers();
-      // The inbox is drawn before the other two lists are here; what hangs on them waits in show().
-      if (/^#\/?\w/.test(location.hash)) await this.others;
+      // The inbox is drawn before the other two lists are asked for; what hangs on them waits in show().
+      const isInbox = !/^#\/?\w/.test(location.hash);
+      this.others = new Promise((go) => setTimeout(go, isInbox ? SETTLED : 0)).then(() => this.#loadOthers());
+      if (!isInbox) await this.others;
       this.opened = performance.now();
     } catch (error) {
       if (isSignedOut(error)) return this.out("signed-out");
@@ -132,8 +135,8 @@ class App {
     this.route = { view, box, id };
     this.title = "";
     if (view === "message" || first === "reply") await this.attempt(() => this.#reach(id));
-    // A conversation shows what was sent, and a reply goes on with its draft.
-    if (view !== "inbox") await this.others;
+    // A reply goes on with its draft. A message does not wait: see its conversation.
+    if (view !== "inbox" && view !== "message") await this.others;
     if (box === "sent") await this.attempt(() => this.mailbox.findReceipts());
     if (turn !== this.#turn) return;
     const alone = view === box;

@@ -61,6 +61,16 @@ function showFiles(app, files, fetch, all) {
   );
 }
 
+function showConversation(words, others, id) {
+  return h("nav", { "aria-labelledby": "thread-title" },
+    h("h2", { id: "thread-title" }, words.t("conversation", { n: others.length })),
+    h("ol.rows.thread", null, ...others.map((other) =>
+      h("li", null, h("a.mail", { href: other.from ? `#/m/${other.id}` : `#/sent/${other.id}`, "aria-current": other.id === id && "true" },
+        h("span.mail-from", null, other.from ? nameOf(other.from) : words.t("own-name")),
+        h("time.mail-time", { datetime: other.time }, words.short(other.time)),
+        h("span.mail-snippet", null, other.snippet ?? other.subject))))));
+}
+
 /** Draws #/m/ID. @param {Object} app @param {HTMLElement} pane @param {string} id */
 export async function showMessage(app, pane, id) {
   const { words, mailbox } = app;
@@ -88,10 +98,17 @@ export async function showMessage(app, pane, id) {
   const pdf = message.parts.find((part) => part.role === "preview" && part.type === "application/pdf");
   const stem = message.subject || words.t("message");
   const fetch = (part, options) => mailbox.download(id, part.i, options);
-  const others = [
-    ...mailbox.thread(message.thread).filter((other) => !app.leaving.has(other.id)),
-    ...app.sent.filter((item) => mailbox.find(item.re)?.thread === message.thread),
-  ].sort((one, other) => (one.time < other.time ? -1 : 1));
+  const conversation = h("div");
+  const drawConversation = () => {
+    const others = [
+      ...mailbox.thread(message.thread).filter((other) => !app.leaving.has(other.id)),
+      ...app.sent.filter((item) => mailbox.find(item.re)?.thread === message.thread),
+    ].sort((one, other) => (one.time < other.time ? -1 : 1));
+    fill(conversation, others.length > 1 && showConversation(words, others, id));
+  };
+  drawConversation();
+  // Own replies may still be on their way: the message itself does not wait for them.
+  void app.others?.then(drawConversation);
   fill(pane,
     backLink(app, "inbox"),
     h("article", null,
@@ -124,13 +141,7 @@ export async function showMessage(app, pane, id) {
         button("button.danger", words.t("delete"), () => app.leave(message)),
       ),
       h("p.quiet.small", null, words.t("available", { date: words.date(message.expires) }), message.receipt ? ` ${words.t("receipt", { name: nameOf(message.from) })}` : ""),
-      others.length > 1 && h("nav", { "aria-labelledby": "thread-title" },
-        h("h2", { id: "thread-title" }, words.t("conversation", { n: others.length })),
-        h("ol.rows.thread", null, ...others.map((other) =>
-          h("li", null, h("a.mail", { href: other.from ? `#/m/${other.id}` : `#/sent/${other.id}`, "aria-current": other.id === id && "true" },
-            h("span.mail-from", null, other.from ? nameOf(other.from) : words.t("own-name")),
-            h("time.mail-time", { datetime: other.time }, words.short(other.time)),
-            h("span.mail-snippet", null, other.snippet ?? other.subject)))))),
+      conversation,
     ),
   );
   try {
