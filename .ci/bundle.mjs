@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 const PORTAL = path.join(ROOT, "static/portal");
@@ -88,6 +88,9 @@ async function write(files, licences, stamp) {
     const file = hashName(name, contents);
     manifest[name] = { file, integrity: `sha384-${createHash("sha384").update(contents).digest("base64")}` };
     await writeFile(path.join(fresh, file), contents);
+    // Made once, and smaller than a web server makes them: the portal gives them to browsers that take them.
+    await writeFile(path.join(fresh, `${file}.br`), brotliCompressSync(contents));
+    await writeFile(path.join(fresh, `${file}.gz`), gzipSync(contents, { level: 9 }));
   }
   await writeFile(path.join(fresh, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   await writeFile(path.join(fresh, "LICENSES.txt"), licences);

@@ -5,11 +5,13 @@ Parses no mail, opens nothing, makes no connection of its own. Every answer has 
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from pathlib import Path
 
 from flask import Flask, Response, make_response, request, send_from_directory
 from sqlalchemy import text
+from werkzeug.datastructures import Accept
 
 from portal.accounts.views import make_accounts
 from portal.context import Portal
@@ -31,6 +33,8 @@ from relay.core.resources import static_folder, templates_folder
 from relay.log import Log
 
 _FILE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?:js|css|woff2|svg)")
+_PACKED = (("br", "br"), ("gzip", "gz"))
+"""Codings by what they save, with their files' endings."""
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -98,9 +102,25 @@ def _add_files(app: Flask, folder: Path) -> None:
         """A file of the bundle; its name changes with its content."""
         if not _FILE.fullmatch(name):
             raise ApiError(404, "unknown")
-        response = send_from_directory(folder, name)
+        packed = _choose_packed(folder / name, request.accept_encodings)
+        kind = mimetypes.guess_type(name)[0]
+        response = send_from_directory(folder, name + (f".{packed[1]}" if packed else ""), mimetype=kind)
+        if packed:
+            response.headers["Content-Encoding"] = packed[0]
+        response.vary.add("Accept-Encoding")
         response.headers["Cache-Control"] = _FOREVER
         return response
+
+
+def _choose_packed(path: Path, accepted: Accept) -> tuple[str, str] | None:
+    """Return coding and ending of the smallest packed copy that the browser takes; None where it has the file itself.
+
+    Only these files are packed: they are public and never the reader's (no BREACH).
+    """
+    for coding, ending in _PACKED:
+        if accepted.quality(coding) > 0 and path.with_name(f"{path.name}.{ending}").exists():
+            return coding, ending
+    return None
 
 
 def _add_health(app: Flask, portal: Portal) -> None:

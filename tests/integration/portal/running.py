@@ -142,8 +142,12 @@ class HttpBrowser:
         self.host, self.port = host, port
         self.cookies: dict[str, str] = {}
 
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, bytes, http.client.HTTPMessage]:
+    def call(
+        self, method: str, path: str, body: object = None, **more: str
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """Call; `more` are header fields, written with underscores."""
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         data: bytes | None = None
         if body is not None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 
 from portal.installation import Choices
@@ -133,9 +135,22 @@ def test_pages_and_files_have_their_headers(portal: RunningPortal) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "camera=()" in headers["Permissions-Policy"]
     script = page.decode().partition('src="/static/')[2].partition('"')[0]
-    status, _, headers = browser.call("GET", f"/static/{script}")
+    status, plain, headers = browser.call("GET", f"/static/{script}", accept_encoding="identity")
     assert status == 200
     assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert headers["Content-Encoding"] is None
+    for accepted, coding, unpack in (
+        ("gzip, deflate, br, zstd", "br", brotli.decompress),
+        ("br;q=0, gzip", "gzip", gzip.decompress),
+    ):
+        status, packed, headers = browser.call("GET", f"/static/{script}", accept_encoding=accepted)
+        assert (status, headers["Content-Encoding"], unpack(packed)) == (200, coding, plain)
+        assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+        assert headers["Vary"] == "Accept-Encoding"
+        assert len(packed) < 0.5 * len(plain)
+    # What belongs to a reader is never packed.
+    assert browser.call("GET", "/", accept_encoding="gzip, br")[2]["Content-Encoding"] is None
+    assert browser.call("GET", f"/static/{script}.br")[0] == 404
     frame = browser.call("GET", "/frame")[2]
     assert frame["Content-Security-Policy"].startswith("sandbox allow-scripts")
     assert frame["X-Frame-Options"] == "SAMEORIGIN"
