@@ -83,7 +83,7 @@ def start_nginx(folder: Path, ports: list[int], secure: int, plain: int) -> subp
             # A browser of this host finds no other name.
             "server_name portal.bank.example;": "server_name portal.bank.example localhost;",
             # Section 15's, which stands there only where the host may open mail.
-            "    location /static/ {": documented_block("location /simple") + "    location /static/ {",
+            "    location = /healthz {": documented_block("location /simple") + "    location = /healthz {",
             "listen 443": f"listen 127.0.0.1:{secure}",
             "listen 80": f"listen 127.0.0.1:{plain}",
             # The second node, as section 11 says.
