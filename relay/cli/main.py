@@ -1,33 +1,36 @@
 """`letterlock`: the console script of the inside.
 
-Each noun's module offers `add(subparsers)` and is imported when its parser is built; heavy imports stay inside the
-commands, so that `letterlock --help` is quick and exposed processes load only what they need.
+Each noun's module offers `add(subparsers)` and is imported only where its noun is called, so that a process loads what
+it needs and nothing else: eight start at once. `letterlock --help` loads all.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from relay.cli import (
-    audit,
-    backup,
-    config,
-    demo,
-    login,
-    mail,
-    mailbox,
-    org,
-    partner,
-    password,
-    policy,
-    portal,
-    processes,
-    queue,
-)
 from relay.cli.exits import EX_USAGE, run_command
+
+_ROOMS = {
+    "demo": ("demo",),
+    "config": ("init", "config"),
+    "processes": ("serve", "keyd", "smtpd", "worker", "deliver", "link", "scheduler"),
+    "queue": ("queue",),
+    "mail": ("trace",),
+    "mailbox": ("mailbox",),
+    "policy": ("policy",),
+    "org": ("org",),
+    "partner": ("partner",),
+    "password": ("password",),
+    "login": ("login",),
+    "portal": ("portal",),
+    "audit": ("audit",),
+    "backup": ("backup", "restore"),
+}
+"""Which module adds which commands, in the order of the help."""
 
 
 def _version() -> str:
@@ -37,8 +40,8 @@ def _version() -> str:
         return "unpackaged"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command that these arguments call, or of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="letterlock",
         description="Secure mail for people who have no certificate: the inside of the gateway.",
@@ -47,30 +50,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"letterlock {_version()}")
     parser.add_argument("--config", metavar="FILE", help="settings file, or the folder that `init` made")
     nouns = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for noun in (
-        demo,
-        config,
-        processes,
-        queue,
-        mail,
-        mailbox,
-        policy,
-        org,
-        partner,
-        password,
-        login,
-        portal,
-        audit,
-        backup,
-    ):
-        noun.add(nouns)
+    called = [room for room, commands in _ROOMS.items() if set(commands) & set(arguments[:3])]
+    for room in called or _ROOMS:
+        importlib.import_module(f"relay.cli.{room}").add(nouns)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
     try:
-        options = build_parser().parse_args(arguments)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        options = build_parser(given).parse_args(given)
     except SystemExit as stop:
         # argparse leaves with 2 on bad usage; sysexits.h calls that 64.
         return EX_USAGE if stop.code == 2 else int(stop.code or 0)

@@ -7,10 +7,13 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from relay.core.ports import Actor
 from relay.settings import Settings, find_settings_file, load_settings
-from relay.store.base import Database
+
+if TYPE_CHECKING:
+    from relay.store.base import Database
 
 
 def read_settings(options: argparse.Namespace) -> Settings:

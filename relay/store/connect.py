@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
@@ -134,6 +133,9 @@ def _set_sqlite(connection: sqlite3.Connection, checkpoint_pages: int) -> None:
 
 
 def _make_postgresql(url: URL, watch: SilenceWatch) -> Engine:
+    # A process on SQLite has no use for the driver and its library.
+    import psycopg
+
     engine = create_engine(
         url,
         pool_size=8,

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import sys
 
-import psycopg
-import psycopg.errors
 from sqlalchemy import exc
 
 from relay.core.errors import LetterlockError, StorageError, StorageFullError
@@ -44,10 +43,17 @@ _FULL_WORDS = ("database or disk is full", "no space left", "disk full")
 
 def is_lost_connection(error: BaseException) -> bool:
     """Tell whether a PostgreSQL connection is of no use after this error."""
-    if isinstance(error, psycopg.InterfaceError):
+    if _is_postgresql(error, "InterfaceError"):
         return True
     # Classes 53 (resources) and 40 (deadlock, serialisation) are OperationalErrors of a connection that lives on.
-    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "08").startswith(("53", "40", "55"))
+    state = getattr(error, "sqlstate", None) or "08"
+    return _is_postgresql(error, "OperationalError") and not state.startswith(("53", "40", "55"))
+
+
+def _is_postgresql(error: BaseException, name: str) -> bool:
+    """Tell whether it is this error of psycopg's; where nobody has loaded the driver it is none."""
+    driver = sys.modules.get("psycopg")
+    return driver is not None and isinstance(error, getattr(driver.errors, name))
 
 
 def translate_error(error: BaseException) -> LetterlockError:
@@ -58,11 +64,11 @@ def translate_error(error: BaseException) -> LetterlockError:
     if isinstance(error, exc.DBAPIError) and error.orig is not None:
         cause = error.orig
     words = str(cause).lower()
-    if isinstance(cause, psycopg.errors.DiskFull) or any(word in words for word in _FULL_WORDS):
+    if _is_postgresql(cause, "DiskFull") or any(word in words for word in _FULL_WORDS):
         return StorageFullError(f"database: {cause}")
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFullError(f"storage: {cause}")
-    if isinstance(cause, sqlite3.IntegrityError | psycopg.IntegrityError):
+    if isinstance(cause, sqlite3.IntegrityError) or _is_postgresql(cause, "IntegrityError"):
         return ConflictError(f"database: {cause}")
     if is_lost_connection(cause) or isinstance(cause, exc.TimeoutError):
         return StorageUnavailableError(f"database: {cause}")
@@ -71,4 +77,4 @@ def translate_error(error: BaseException) -> LetterlockError:
 
 def is_storage_fault(error: BaseException) -> bool:
     """Tell whether an exception comes from below this room and wants `translate_error`."""
-    return isinstance(error, exc.SQLAlchemyError | sqlite3.Error | psycopg.Error | OSError)
+    return isinstance(error, exc.SQLAlchemyError | sqlite3.Error | OSError) or _is_postgresql(error, "Error")
