@@ -9,7 +9,7 @@ import mimetypes
 import re
 from pathlib import Path
 
-from flask import Flask, Response, make_response, request, send_from_directory
+from flask import Flask, Response, make_response, request
 from sqlalchemy import text
 from werkzeug.datastructures import Accept
 
@@ -104,7 +104,13 @@ def _add_files(app: Flask, folder: Path) -> None:
             raise ApiError(404, "unknown")
         packed = _choose_packed(folder / name, request.accept_encodings)
         kind = mimetypes.guess_type(name)[0]
-        response = send_from_directory(folder, name + (f".{packed[1]}" if packed else ""), mimetype=kind)
+        path = folder / (name + (f".{packed[1]}" if packed else ""))
+        try:
+            # Read at once, being small: an open file would outlive a browser that hangs up.
+            response = make_response(path.read_bytes())
+        except FileNotFoundError:
+            raise ApiError(404, "unknown") from None
+        response.mimetype = kind or "application/octet-stream"
         if packed:
             response.headers["Content-Encoding"] = packed[0]
         response.vary.add("Accept-Encoding")

@@ -71,7 +71,7 @@ class Load:
         with self._lock:
             self.acked.add(token)
         # Intake is much faster than PDFs are made: keep the queue so short that it drains within the test.
-        time.sleep(0.02 if inside else 0.1)
+        time.sleep(0.05 if inside else 0.3)
 
 
 def run_cycles(make: Callable[[], Gateway], cycles: int, seed: int) -> None:

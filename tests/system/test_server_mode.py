@@ -45,7 +45,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     assert gateway.stop() == 0
 
 
-@pytest.fixture(scope="module", params=["chromium", "firefox"])
+@pytest.fixture(scope="module", params=["chromium", pytest.param("firefox", marks=pytest.mark.long)])
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     with open_browser(request.param) as browser:
         yield browser

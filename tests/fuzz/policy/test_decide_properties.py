@@ -288,7 +288,7 @@ def check_pass(decision: Decision, parts: Mapping[str, Any], facts: Facts, to: R
     assert not (facts.is_loop and not facts.is_system)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(documents(with_pass=True), facts_strategy, recipients, WORKING)
 def test_nothing_passes_to_the_outside_unless_something_that_says_pass_was_hit(
     parts: dict[str, Any], facts: Facts, to: RecipientFacts, working: frozenset[Method]
@@ -307,7 +307,7 @@ def test_nothing_passes_to_the_outside_unless_something_that_says_pass_was_hit(
     assert decision.explanation
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(documents(with_pass=False), facts_strategy, recipients, WORKING)
 def test_a_policy_that_nowhere_says_pass_lets_nothing_pass(
     parts: dict[str, Any], facts: Facts, to: RecipientFacts, working: frozenset[Method]
@@ -368,7 +368,7 @@ several_authors = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(conditions, several_authors, recipients)
 def test_what_surely_fits_a_mail_fits_it_for_each_author_and_value_alone(
     condition: dict[str, object], facts: Facts, to: RecipientFacts

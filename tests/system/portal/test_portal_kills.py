@@ -24,7 +24,7 @@ from tests.system.portal.partner import Partner
 from tests.system.portal_walk import ANNA, OWN, text_of, to, wait_for_first_password, write_to
 
 pytestmark = pytest.mark.timeout(900)
-CYCLES = 10
+CYCLES = 6
 PATIENCE = 240.0
 NAMES = ("alva", "bruno", "clara")
 
