@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from relay.core.clock import MINUTE
+from relay.core.clock import HOUR, MINUTE
 from relay.core.errors import LeaseLostError
 from relay.core.lifecycle import FOR_DELIVER, FOR_WORKER, State
 from relay.core.ports import Actor, Event, WrappedMailKey
@@ -27,7 +27,9 @@ from relay.store.repositories.variants import fetch_variants, original_of
 LEASE_MS = 5 * MINUTE
 MAX_CRASHES = 3
 _MAX_FALLS = 10
-"""Attempts after which a mail that was being worked on when its host fell is taken for the cause of that, too."""
+_FALLS_MS = HOUR
+"""After so many attempts and this time a mail that was in hand whenever its host fell is taken for the cause of that.
+Both: at the head of the queue a mail is in hand at every fall of a bad hour, often before its work has begun."""
 PORTAL_HOP = "portal"
 """The hop of copies for a mailbox of the portal: `letterlock link` hands them over, deliver never claims one."""
 _ACTOR = Actor("system", "claims")
@@ -193,7 +195,7 @@ def release_owner(db: Database, owner: str, *, host_fell: bool = False) -> int:
     """Free all leases of a dead owner at once; return how many copies.
 
     The crash stays counted, unless the whole host fell (power cut, restart of everything): that was not the mail's
-    doing. After ten attempts it counts all the same, since a mail may bring down a whole container.
+    doing. After ten attempts and an hour it counts all the same, since a mail may bring down a whole container.
     """
     return _release(db, "owner = ?", [owner], host_fell=host_fell)
 
@@ -205,12 +207,15 @@ def release_owners(db: Database, prefix: str, *, host_fell: bool = False) -> int
 
 def _release(db: Database, where: str, parameters: Sequence[Any], *, host_fell: bool) -> int:
     # Due at once: three crashes in a row end in a shunt, so this cannot become a hot loop.
-    forgiven = f" crashes = CASE WHEN attempts < {_MAX_FALLS} THEN crashes - 1 ELSE crashes END," if host_fell else ""
     with db.transaction() as tx:
         now = tx.now_ms()
+        forgiven = (
+            f" crashes = CASE WHEN attempts < {_MAX_FALLS} OR {now - _FALLS_MS} <"  # noqa: S608
+            " (SELECT m.received_at FROM message m WHERE m.id = copy.message_id) THEN crashes - 1 ELSE crashes END,"
+        )
         return tx.run(
-            f"UPDATE copy SET owner = '', lease_until = 0, fence = fence + 1,{forgiven} next_at = ?, updated_at = ?"  # noqa: S608
-            f" WHERE {where} AND owner <> ''",
+            "UPDATE copy SET owner = '', lease_until = 0, fence = fence + 1,"  # noqa: S608
+            f"{forgiven if host_fell else ''} next_at = ?, updated_at = ? WHERE {where} AND owner <> ''",
             [now, now, *parameters],
         )
 
