@@ -32,7 +32,7 @@ from relay.demo.portal import DemoPortal, find_first_password
 from relay.demo.samples import MIA, make_sample
 from relay.log import configure_logging
 from relay.process.health import HealthPage, gather_health
-from relay.process.life import stop_on_signals
+from relay.process.life import forget_starts, stop_on_signals
 from relay.process.supervisor import ProcessSpec, StartError, Supervisor
 from relay.settings import Settings, load_settings
 
@@ -72,6 +72,7 @@ def run_demo(
         specs = [ProcessSpec(name, (*command, name)) for name in inside]
         if portal is not None:
             specs.append(portal.spec())
+        forget_starts(settings.run_dir)
         supervisor = Supervisor(specs, error_log=log)
         _say("Starting ...")
         try:
