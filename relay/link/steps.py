@@ -59,25 +59,22 @@ class Steps:
         try:
             return self._run(link, push)
         except LinkUnknownError as error:
+            if push.kind != pushes.MESSAGE:
+                raise
             # The portal is a new one or an older copy. The comparison of both sides queues the box behind this row,
             # which would wait for it without end.
-            if self._give_again(link, push, error) is Fate.PULL_FIRST:
+            if self._give_box_again(link, push, error) is Fate.PULL_FIRST:
                 return Fate.PULL_FIRST
             return self._run(link, push)
 
-    def _give_again(self, link: PortalLink, push: Push, error: LinkUnknownError) -> Fate:
-        """Push what a message or a reply link needs there: its box, its ticket. Raises `error` where nothing helps."""
-        if push.kind not in (pushes.MESSAGE, pushes.TOKEN):
-            raise error
+    def _give_box_again(self, link: PortalLink, push: Push, error: LinkUnknownError) -> Fate:
+        """Push the box that a message needs there, as it was given last; raise `error` where it never was."""
         with self.database.reading() as tx:
             kept = generations_of(tx, self.tenant, push.box)
         given = [one for one in kept if one.capsule is not None and (one.pushed_at or one.made_by == BROWSER)]
         if not given:
             raise error
-        fate = self._push_box(link, replace(push, kind=pushes.BOX, ref=str(given[-1].gen)))
-        if fate is Fate.DONE and push.kind == pushes.TOKEN:
-            return self._push_message(link, replace(push, kind=pushes.MESSAGE, ref=str(push.detail["id"])))
-        return fate
+        return self._push_box(link, replace(push, kind=pushes.BOX, ref=str(given[-1].gen)))
 
     def _run(self, link: PortalLink, push: Push) -> Fate:
         match push.kind:

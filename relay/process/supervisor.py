@@ -22,7 +22,6 @@ from relay.log import Log
 from relay.process.life import READY_FD
 
 _log = Log("supervisor")
-_HOPELESS = frozenset({69, 77, 78})
 WATCH_SECONDS = 0.2
 _STABLE_SECONDS = 60.0
 _MAX_BACKOFF = 60.0

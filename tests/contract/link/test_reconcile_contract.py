@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from relay.core.clock import HOUR, MINUTE
 from relay.core.lifecycle import State
-from relay.mailbox.reply_boxes import hash_token
 from relay.store.repositories import mailbox_pushes as pushes
-from relay.store.repositories.mailbox_messages import messages_of_box
 from tests.contract.link.world import TENANT, Linked
 
 
@@ -49,20 +47,6 @@ def test_mail_that_waits_for_a_portal_without_its_mailbox_brings_the_mailbox(lin
     linked.go()
     assert linked.state(first) is State.DELIVERED
     assert linked.waiting() == []
-
-
-def test_a_reply_link_for_a_portal_that_lost_everything_comes_with_its_ticket(linked: Linked) -> None:
-    empty = linked.back_up()
-    linked.keeper.run_once()
-    linked.send()
-    linked.push()
-    with linked.inside.db.transaction() as tx:
-        box, message = linked.inside.box(), messages_of_box(tx, TENANT, linked.inside.box().id)[0]
-        detail = {"id": message.id, "expires": linked.clock.now_ms() + HOUR}
-        pushes.add_push(tx, TENANT, pushes.TOKEN, box=box.id, ref=hash_token("x" * 22), detail=detail)
-    linked.restore(empty)
-    linked.push()
-    assert ("token", hash_token("x" * 22)) not in linked.waiting()
 
 
 def test_a_comparison_makes_due_what_was_left_for_later(linked: Linked) -> None:
