@@ -183,18 +183,17 @@ def _refuse(
     connection: Connection, target: _Target, attempt: Attempt, before: Sequence[throttle.Counter], now: int
 ) -> tuple[ApiError, bool]:
     """Report a wrong try that was just counted; return what is said of it, and whether it was one too many."""
-    subject = target.box.id if target.is_known else attempt.who
+    subject, gen = (target.box.id if target.is_known else attempt.who), target.box.gen
     if not target.is_known or target.box.kind != "reply":
         total = before[0].total + 1
         is_last = target.box.state == "first" and total >= FIRST_TRIES
-        add_report(
-            connection, "locked" if is_last else "wrong", subject, is_known=target.is_known, count=total, now=now
-        )
+        kind = "locked" if is_last else "wrong"
+        add_report(connection, kind, subject, is_known=target.is_known, count=total, now=now, gen=gen)
         return ApiError(401, "wrong"), is_last
     tries = before[0].wrong + 1
     counters = [replace(one, wrong=one.wrong + 1, total=one.total + 1, until=now + DAY) for one in before]
     is_shut = any(one.is_shut for one in counters)
-    add_report(connection, "locked" if is_shut else "wrong", subject, is_known=True, count=tries, now=now)
+    add_report(connection, "locked" if is_shut else "wrong", subject, is_known=True, count=tries, now=now, gen=gen)
     if is_shut:
         return _say_locked(counters, now), True
     return ApiError(401, "wrong", tries_left=throttle.LINK_TRIES - tries), False

@@ -188,7 +188,8 @@ def _swap(
         return ApiError(503, "reconciling")
     if not hmac.compare_digest(check_value(rekey.auth), old.av):
         throttle.count_wrong(connection, counters, now)
-        add_report(connection, "wrong", new.box, is_known=True, count=counters[0].total + 1, now=now)
+        total = counters[0].total + 1
+        add_report(connection, "wrong", new.box, is_known=True, count=total, now=now, gen=row.gen)
         return ApiError(401, "wrong")
     throttle.forgive(connection, [counted[0][0]], is_new_capsule=True)
     connection.execute(

@@ -72,6 +72,7 @@ def hand_out_reports(portal: Portal, limit: int) -> list[dict[str, Any]]:
         reports = take_reports(connection, limit)
     return [
         {"seq": one.seq, "kind": one.kind, "box": one.box, "time": format_time(one.time), "count": one.count}
+        | ({} if one.gen is None else {"gen": one.gen})
         for one in reports
     ]
 

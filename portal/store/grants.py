@@ -36,7 +36,7 @@ _WEB: Mapping[str, tuple[str, ...]] = {
     "card": ("SELECT",),
     "token": ("SELECT",),
     "registration": ("SELECT", "UPDATE (used)"),
-    "report": ("SELECT", "INSERT", "UPDATE (count, time)"),
+    "report": ("SELECT", "INSERT", "UPDATE (count, time, gen)"),
     "mark": ("SELECT", "UPDATE (waiting)"),
     "revision": ("SELECT",),
     "row_key": ("SELECT", "INSERT", "DELETE"),

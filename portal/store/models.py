@@ -223,6 +223,7 @@ report = Table(
     Column("known", Integer, nullable=False, comment="0: no such box, never handed out"),
     Column("count", Integer, nullable=False),
     Column("time", BigInteger, nullable=False),
+    Column("gen", Integer, comment="the generation that it is about, where it is about one"),
     UniqueConstraint("kind", "subject", "slot"),
     sqlite_autoincrement=True,
 )

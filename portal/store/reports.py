@@ -10,8 +10,9 @@ from portal.store.models import report
 
 # What was handed out has its own slot, so that the same hint afterwards is a new row.
 _ADD = text(
-    "INSERT INTO report (kind, subject, slot, known, count, time) VALUES (:kind, :subject, 0, :known, :count, :now) "
-    "ON CONFLICT (kind, subject, slot) DO UPDATE SET count = excluded.count, time = excluded.time"
+    "INSERT INTO report (kind, subject, slot, known, count, time, gen)"
+    " VALUES (:kind, :subject, 0, :known, :count, :now, :gen) ON CONFLICT (kind, subject, slot)"
+    " DO UPDATE SET count = excluded.count, time = excluded.time, gen = excluded.gen"
 )
 _ADD_TO = text(
     "INSERT INTO report (kind, subject, slot, known, count, time) VALUES (:kind, :subject, 0, :known, :count, :now) "
@@ -28,11 +29,16 @@ class Report:
     box: str
     time: int
     count: int
+    gen: int | None
+    """The generation whose password was tried; None for a hint that is about none."""
 
 
-def add_report(connection: Connection, kind: str, subject: str, *, is_known: bool, count: int, now: int) -> None:
+def add_report(
+    connection: Connection, kind: str, subject: str, *, is_known: bool, count: int, now: int, gen: int | None = None
+) -> None:
     """Add a hint or renew the one that was not handed out yet."""
-    connection.execute(_ADD, {"kind": kind, "subject": subject, "known": int(is_known), "count": count, "now": now})
+    values = {"kind": kind, "subject": subject, "known": int(is_known), "count": count, "now": now, "gen": gen}
+    connection.execute(_ADD, values)
 
 
 def add_opening(connection: Connection, box: str, now: int) -> None:
@@ -47,7 +53,7 @@ def take_reports(connection: Connection, limit: int) -> list[Report]:
     seqs = [row.seq for row in rows if row.slot == 0]
     if seqs:
         connection.execute(update(report).where(report.c.seq.in_(seqs)).values(slot=report.c.seq))
-    return [Report(row.seq, row.kind, row.subject, row.time, row._mapping[report.c.count]) for row in rows]
+    return [Report(row.seq, row.kind, row.subject, row.time, row._mapping[report.c.count], row.gen) for row in rows]
 
 
 def drop_reports(connection: Connection, seq: int) -> None:

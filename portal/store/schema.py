@@ -1,13 +1,13 @@
 """Opening the store: its owner makes and upgrades the tables; web, under a role of its own, only checks that they fit.
 
-An older database is brought up to date in place, a newer one refused. An upgrade is one transaction, beside others.
+An older database is brought up to date in place, a newer one refused. Each step of an upgrade is a transaction of its own.
 """
 
 from __future__ import annotations
 
 import os
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from portal.settings import DatabaseSettings
 from portal.store.base import Store
@@ -20,7 +20,7 @@ from relay.core.errors import ConfigurationError, StorageError
 from relay.core.ids import new_id
 from relay.core.wire.sealed import KDF_MAILBOX, CapsuleBody, CapsuleFields, format_time, make_capsule
 
-REVISION = 2
+REVISION = 3
 
 
 class SchemaError(StorageError):
@@ -76,7 +76,21 @@ def _read_revision(store: Store) -> tuple[int | None, bool]:
 
 
 def upgrade(store: Store) -> None:
-    """Bring an older database up to date. Safe with other processes at work and by several at once."""
+    """Bring an older database up to date, a transaction a step. Safe with other processes at work and by several at
+    once."""
+    with store.main.read() as connection:
+        number = connection.execute(select(revision.c.number)).scalar_one()
+    if number < 2:
+        _count_drafts(store)
+    with store.main.write() as connection:
+        if _is_before(connection, 3):
+            # 3: a hint names the generation that it is about.
+            connection.execute(text("ALTER TABLE report ADD COLUMN gen INTEGER"))
+            connection.execute(update(revision).values(number=3))
+
+
+def _count_drafts(store: Store) -> None:
+    """2: `used` counts the drafts' own octets as well; the row of unknown logins is as long as others."""
     with store.main.read() as connection:
         old = load_box(connection, DUMMY_BOX)
     assert old is not None
@@ -84,18 +98,21 @@ def upgrade(store: Store) -> None:
     # Without its key, or under another pepper, it stays: what opens the store next says so.
     row = store.rows.seal(CAPSULE, DUMMY_BOX, "", pad_capsule(octets)) if octets is not None else None
     with store.main.write() as connection:
-        number = connection.execute(select(revision.c.number).with_for_update()).scalar()
-        is_first = number is not None and number < REVISION
+        is_first = _is_before(connection, 2)
         if is_first:
-            # 2: `used` counts the drafts' own octets as well; the row of unknown logins is as long as others.
             drafts = select(func.coalesce(func.sum(func.length(draft.c.sealed)), 0)).where(draft.c.box == box.c.id)
             connection.execute(update(box).values(used=box.c.used + drafts.scalar_subquery()))
             if row is not None:
                 values = {"capsule_key": row.row_key, "capsule": row.sealed}
                 connection.execute(update(box).where(box.c.id == DUMMY_BOX).values(**values))
-            connection.execute(update(revision).values(number=REVISION))
+            connection.execute(update(revision).values(number=2))
     replaced = old.capsule if is_first and row is not None else row
     store.rows.shred([replaced.row_key if replaced is not None else None])
+
+
+def _is_before(connection: Connection, number: int) -> bool:
+    found = connection.execute(select(revision.c.number).with_for_update()).scalar()
+    return found is not None and found < number
 
 
 def _fill(store: Store) -> None:

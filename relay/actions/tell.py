@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pdfmail.spelling import spell_password
 from relay.actions.base import DecidedCopy, OpenMessage
 from relay.actions.mailer import Mailer
+from relay.actions.reasons import say_reason, say_warning
 from relay.core.address import domain_of
 from relay.core.clock import to_datetime
-from relay.core.decision import OLD_CIPHER, Decision
+from relay.core.decision import OLD_CIPHER
 from relay.core.documents.domains import Language
 from relay.core.documents.organisation import Organisation
 from relay.mailbox.partner_mail import show_day
@@ -55,7 +56,7 @@ class SenderTeller:
         blocks = []
         for one in told:
             spelled = "\n".join(f"    {line}" for line in spell_password(one.password, language))
-            warning = "".join(f"\n    ! {text}" for text in one.warnings)
+            warning = "".join(f"\n    ! {say_warning(text, language)}" for text in one.warnings)
             blocks.append(f"{one.recipient}\n\n    {one.password}\n\n{spelled}{warning}")
         values = self._about(message, to) | {
             "passwords": "\n\n\n".join(blocks),
@@ -69,8 +70,9 @@ class SenderTeller:
 
         The cipher's warning is none of them: it says the same with each mail and comes with the password.
         """
+        language = self._language(message.organisation, to)
         lines = [
-            f"{one.copy.forward_path}\n\n    {text}"
+            f"{one.copy.forward_path}\n\n    {say_warning(text, language)}"
             for one in copies
             for text in one.decision.warnings
             if text != OLD_CIPHER
@@ -78,7 +80,7 @@ class SenderTeller:
         if not lines:
             return None
         values = self._about(message, to) | {"warnings": "\n\n".join(lines)}
-        return self._notice(message, to, "warning-notice", self._language(message.organisation, to), values)
+        return self._notice(message, to, "warning-notice", language, values)
 
     def held_notice(self, message: OpenMessage, copies: Sequence[DecidedCopy]) -> SystemMail | None:
         """Return the word that a mail is held and why."""
@@ -88,7 +90,7 @@ class SenderTeller:
         language = self._language(message.organisation, to)
         values = self._about(message, to) | {
             "recipients": ", ".join(one.copy.forward_path for one in copies),
-            "reason": _reason(copies[0].decision),
+            "reason": say_reason(copies[0].decision, language),
         }
         return self._notice(message, to, "held-notice", language, values)
 
@@ -123,7 +125,7 @@ class SenderTeller:
                     DsnAction.FAILED,
                     one.decision.status or "5.7.1",
                     orcpt=one.copy.orcpt,
-                    explanation=(("de", _reason(one.decision)), ("en", _reason(one.decision))),
+                    explanation=tuple((language, say_reason(one.decision, language)) for language in ("de", "en")),
                 )
                 for one in wanted
             ),
@@ -163,7 +165,3 @@ def _inside_sender(message: OpenMessage) -> str:
 
 def _is_inside(organisation: Organisation, address: str) -> bool:
     return domain_of(address.lower()) in organisation.domains.names()
-
-
-def _reason(decision: Decision) -> str:
-    return decision.text or decision.explanation

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from portal.store.models import box as box_table
 from portal.store.models import message, outbox, revision
+from portal.store.schema import REVISION
 from relay.core.errors import ConfigurationError
 from relay.core.ids import new_id
 from relay.core.wire.pae import decode_b64, encode_b64
@@ -398,6 +399,7 @@ class TestOlderDatabase:
                 connection.execute(update(box_table).where(box_table.c.id == name).values(**values))
         with store.main.write() as connection:
             connection.execute(update(box_table).where(box_table.c.id == box.id).values(used=5))
+            connection.execute(text("ALTER TABLE report DROP COLUMN gen"))
             connection.execute(update(revision).values(number=1))
         new = site.node()
         assert browser.get("/api/session").get_json()["quota"]["used"] == 5 + 3 + 28
@@ -408,14 +410,14 @@ class TestOlderDatabase:
         sweep(store, 90)
         with store.main.read() as connection:
             rows = [load_box(connection, name) for name in names]
-            assert connection.execute(select(revision.c.number)).scalars().all() == [2]
+            assert connection.execute(select(revision.c.number)).scalars().all() == [REVISION]
         assert [len(row.capsule.sealed) for row in rows if row is not None and row.capsule] == [4096 + 28] * 2
         assert count_rows(store) == 3
         assert site.first.browser("192.0.2.9").login(box).status_code == 200
 
     def test_a_newer_one_is_refused(self, small_site: Site) -> None:
         with small_site.first.portal.store.main.write() as connection:
-            connection.execute(update(revision).values(number=3))
+            connection.execute(update(revision).values(number=REVISION + 1))
         with pytest.raises(ConfigurationError, match="newer version"):
             small_site.node()
 

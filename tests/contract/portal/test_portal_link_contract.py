@@ -309,7 +309,8 @@ class TestLedger:
         for _ in range(3):
             site.first.browser().login(box, os.urandom(32))
         found = site.first.link("GET", "reports").get_json()["reports"]
-        assert [(one["kind"], one["box"], one["count"]) for one in found] == [("wrong", box.id, 3)]
+        # The hint names the generation whose password was tried: it must not count against a newer one.
+        assert [(one["kind"], one["box"], one["count"], one["gen"]) for one in found] == [("wrong", box.id, 3, 1)]
         # What happens after they were handed out is a report of its own.
         site.first.browser().login(box, os.urandom(32))
         assert site.first.link("POST", "reports/ack", {"seq": found[0]["seq"]}).status_code == 204

@@ -105,6 +105,7 @@ def test_before_the_grants_and_after_an_upgrade_web_says_what_to_do(tmp_path: Pa
         assert main(["--config", str(settings.path), "grants", "--apply"]) == 0
     open_portal(web).close()
     with owner.store.main.write() as connection:
+        connection.execute(text("ALTER TABLE report DROP COLUMN gen"))
         connection.execute(text("UPDATE revision SET number = 1"))
     with pytest.raises(SchemaError, match="older version"):
         open_portal(web)
