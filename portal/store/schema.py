@@ -1,6 +1,6 @@
 """Opening the store: its owner makes and upgrades the tables; web, under a role of its own, only checks that they fit.
 
-An older database is brought up to date in place, a newer one refused. Each step of an upgrade is a transaction of its own.
+An older database is brought up to date in place, a newer one refused. Each step of an upgrade is one transaction.
 """
 
 from __future__ import annotations

@@ -198,6 +198,9 @@ def test_every_process_has_a_unit_and_only_keyd_reaches_the_keys() -> None:
         assert f"ExecStart=/opt/letterlock/bin/letterlock {name}\n" in text
         hidden = "InaccessiblePaths=/var/lib/letterlock/keys /var/lib/letterlock/secrets/token.pin" in text
         assert hidden is (name != "keyd")
+        # systemd's own limit, five starts in ten seconds, would leave it down while a database is away.
+        assert "StartLimitIntervalSec=0\n" in text
+        assert "Restart=always\n" in text
 
 
 def test_the_settings_page_explains_every_key() -> None:

@@ -430,6 +430,11 @@ def test_systemd_takes_the_units_and_finds_little_open(tmp_path: Path) -> None:
         assert float(exposure[1]) <= float(row[1]), done.stdout
 
 
+def start_lines(text: str) -> str:
+    """Return a unit's lines about being started again."""
+    return "".join(line + "\n" for line in text.splitlines() if line.startswith(("StartLimit", "Restart=")))
+
+
 def test_units_name_what_the_portal_runs_and_keep_memory_off_the_disk() -> None:
     from portal.cli import _COMMANDS
 
@@ -441,6 +446,7 @@ def test_units_name_what_the_portal_runs_and_keep_memory_off_the_disk() -> None:
             assert line in text
         assert "IPAddressDeny=any\n" in text
         assert ("link/portal.key" in text) is (name != "link")
+        assert ("StartLimitIntervalSec=0\nRestart=always\n" in start_lines(text)) is (name != "sweep")
     target = (UNITS / "letterlock-portal.target").read_text("utf-8")
     for name in ("web.service", "link.service", "sweep.timer"):
         assert f"letterlock-portal-{name}" in target
