@@ -20,7 +20,7 @@ from portal.security.cookies import (
     set_session_cookie,
 )
 from portal.security.errors import ApiError
-from portal.security.readers import Reader, find_current_reader, find_reader, for_readers
+from portal.security.readers import Reader, find_current_reader, find_reader, for_readers, names_other_box
 from portal.security.requests import API_PREFIX, describe_browser, find_network, read_fields
 from portal.store import sessions, throttle
 from portal.store.boxes import OPEN_STATES, BoxRow, find_box_id, open_capsule_row
@@ -55,12 +55,14 @@ def make_accounts(portal: Portal) -> Blueprint:
         who = _read_token(fields) if is_reply else _read_login_id(fields)
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         auth = fields.octets("auth", 32)
-        signed_in = sign_in(portal, Attempt(kind, who, auth, network, read_device(portal, who), describe_browser()))
+        device = None if is_reply else read_device(portal, who)
+        signed_in = sign_in(portal, Attempt(kind, who, auth, network, device, describe_browser()))
         session = signed_in.session
         answer = _describe(portal, signed_in.box, session.row) | {"capsule": encode_b64(signed_in.capsule)}
         response = jsonify(answer)
         set_session_cookie(portal, response, session.cookie)
-        set_device_cookie(portal, response, who)
+        if not is_reply:
+            set_device_cookie(portal, response, who)
         return response
 
     @routes.get("/session")
@@ -100,9 +102,7 @@ def make_accounts(portal: Portal) -> Blueprint:
 
 def _read_rekey(portal: Portal) -> Rekey:
     fields = read_fields(REKEY_LIMIT)
-    network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
-    auth = fields.octets("auth", 32)
-    return Rekey(fields.octets("capsule"), fields.octets("sig"), auth, network, describe_browser())
+    return Rekey(fields.octets("capsule"), fields.octets("sig"), fields.octets("auth", 32), describe_browser())
 
 
 def _answer_again(portal: Portal) -> Rekeyed:
@@ -121,6 +121,9 @@ def _add_session_routes(routes: Blueprint, portal: Portal) -> None:
         cookie = read_session_cookie(portal)
         with portal.store.main.write() as connection:
             session = sessions.find_session(connection, cookie, portal.clock.now_ms())
+            if session is not None and names_other_box(session.box):
+                # Another tab has signed in to another box since: what it holds is not this page's to end.
+                return make_response("", 204)
             if session is not None:
                 sessions.end_sessions(connection, session.box, session_id=session.id)
         response = make_response("", 204)
@@ -157,7 +160,8 @@ def _add_forgot(routes: Blueprint, portal: Portal) -> None:
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         with portal.store.main.write() as connection:
             now = portal.clock.now_ms()
-            counters = throttle.touch_counters(connection, [(f"forgot:{network}", throttle.NETWORK_TRIES)], now)
+            counted = [throttle.name_network("forgot", network, now)]
+            counters = throttle.touch_counters(connection, counted, now)
             seconds = throttle.seconds_to_wait(counters, now)
             if not seconds:
                 box_id = find_box_id(connection, login_id, "mailbox", (*OPEN_STATES, "expired"))

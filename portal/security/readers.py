@@ -1,11 +1,16 @@
-"""Who reads: Flask-Login over our own session rows. It keeps nothing itself; the cookie and the row are ours."""
+"""Who reads: Flask-Login over our own session rows. It keeps nothing itself; the cookie and the row are ours.
+
+A browser holds one session, whichever box it is of: who opens a second box in another tab replaces the first one's.
+So each call names the box that its page has open (`X-Letterlock-Box`), and a call that names another one than the
+session's is answered as one without a session. The header opens nothing: without it the session's own box is meant.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec, TypeVar, cast
 
-from flask import Flask
+from flask import Flask, request
 from flask_login import LoginManager, UserMixin, current_user, login_required
 
 from portal.context import Portal
@@ -14,6 +19,7 @@ from portal.security.errors import ApiError
 from portal.store import sessions
 from portal.store.boxes import OPEN_STATES, BoxRow, load_box
 
+BOX_HEADER = "X-Letterlock-Box"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -44,7 +50,7 @@ def install_readers(app: Flask, portal: Portal) -> None:
         with portal.store.main.read() as connection:
             session = sessions.find_session(connection, cookie, now)
             box = load_box(connection, session.box) if session is not None else None
-        if session is None or box is None or box.state not in OPEN_STATES:
+        if session is None or box is None or box.state not in OPEN_STATES or names_other_box(session.box):
             return None
         if sessions.is_renewal_due(session, now):
             with portal.store.main.write() as connection:
@@ -56,6 +62,11 @@ def install_readers(app: Flask, portal: Portal) -> None:
 
     manager.request_loader(find_reader)
     manager.unauthorized_handler(refuse)
+
+
+def names_other_box(box_id: str) -> bool:
+    """Tell whether the page that calls has another box open than this one."""
+    return request.headers.get(BOX_HEADER, box_id) != box_id
 
 
 def for_readers(view: Callable[_P, _R]) -> Callable[_P, _R]:

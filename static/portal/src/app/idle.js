@@ -1,5 +1,5 @@
 // Ends the visit after some time without a key or a touch, and says so before (WCAG 2.2, 2.2.1). Tabs of one browser
-// share one session: what one of them sees, the others hear.
+// share one session of one mailbox: what one of them sees, the others hear.
 
 import { button, h } from "./dom.js";
 
@@ -15,7 +15,7 @@ export function watchIdle(app, seconds, { leave, touch }) {
   const { words } = app;
   const limit = seconds * 1000;
   const warning = Math.min(WARN, limit / 3);
-  const others = globalThis.BroadcastChannel && new BroadcastChannel("letterlock");
+  const others = globalThis.BroadcastChannel && new BroadcastChannel(`letterlock ${app.session.box}`);
   let last = Date.now();
   let told = 0;
   let dialog = null;

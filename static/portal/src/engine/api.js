@@ -1,6 +1,6 @@
 /**
  * The portal's browser API as functions. sealed-mailbox 14. Parses no sealed thing and keeps nothing.
- * Unsafe calls carry X-Letterlock, which no foreign page can send. Rejects with ApiError or OfflineError.
+ * Unsafe calls carry X-Letterlock, which no foreign page can send, and all of them the open box. Rejects with ApiError or OfflineError.
  */
 import { ApiError, OfflineError } from "./errors.js";
 
@@ -11,6 +11,8 @@ const WAITS = [500, 2000];
 const BRIEF = [502, 503, 504];
 
 export class Api {
+  /** The box that this page has open, once it is known; a session of another one does nothing for it. */
+  box = "";
   #base;
   #fetch;
 
@@ -106,6 +108,7 @@ export class Api {
     /** @type {Record<string, string>} */
     const headers = method === "GET" ? {} : { "X-Letterlock": "1" };
     if (body !== undefined && type) headers["Content-Type"] = type;
+    if (this.box) headers["X-Letterlock-Box"] = this.box;
     const limit = AbortSignal.timeout(timeout);
     /** @type {Response} */
     let answer;

@@ -120,6 +120,7 @@ export async function logIn(context, { kind, who, secret, identity }) {
   const answer = await api.login({ ...identity, kdf, auth });
   const opened = await openCapsule(fromB64(answer.capsule), { portal, kind, kek: stretched.kek });
   if (kind === "reply" && opened.capsule.box !== who) throw new SealedDataError("binding");
+  api.box = opened.capsule.box;
   const cards = await loadCards(context, opened.body, cardsAsked);
   const session = new Session(answer, opened, cards, await deriveAll(opened));
   return { answer, opened, session, stretched, auth };
@@ -210,6 +211,7 @@ async function sendRekey(context, session, made) {
 async function openFromTab(context) {
   const tab = readTab(context.storage);
   if (!tab) return null;
+  context.api.box = tab.box;
   try {
     const answer = await context.api.getSession();
     const capsule = readStrippedCapsule(answer.capsule, "mailbox");
