@@ -55,14 +55,12 @@ def make_accounts(portal: Portal) -> Blueprint:
         who = _read_token(fields) if is_reply else _read_login_id(fields)
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         auth = fields.octets("auth", 32)
-        device = None if is_reply else read_device(portal, who)
-        signed_in = sign_in(portal, Attempt(kind, who, auth, network, device, describe_browser()))
+        signed_in = sign_in(portal, Attempt(kind, who, auth, network, read_device(portal, who), describe_browser()))
         session = signed_in.session
         answer = _describe(portal, signed_in.box, session.row) | {"capsule": encode_b64(signed_in.capsule)}
         response = jsonify(answer)
         set_session_cookie(portal, response, session.cookie)
-        if not is_reply:
-            set_device_cookie(portal, response, who)
+        set_device_cookie(portal, response, who)
         return response
 
     @routes.get("/session")
@@ -102,7 +100,9 @@ def make_accounts(portal: Portal) -> Blueprint:
 
 def _read_rekey(portal: Portal) -> Rekey:
     fields = read_fields(REKEY_LIMIT)
-    return Rekey(fields.octets("capsule"), fields.octets("sig"), fields.octets("auth", 32), describe_browser())
+    network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
+    auth = fields.octets("auth", 32)
+    return Rekey(fields.octets("capsule"), fields.octets("sig"), auth, network, describe_browser())
 
 
 def _answer_again(portal: Portal) -> Rekeyed:
@@ -160,8 +160,7 @@ def _add_forgot(routes: Blueprint, portal: Portal) -> None:
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         with portal.store.main.write() as connection:
             now = portal.clock.now_ms()
-            counted = [throttle.name_network("forgot", network, now)]
-            counters = throttle.touch_counters(connection, counted, now)
+            counters = throttle.touch_counters(connection, [(f"forgot:{network}", throttle.NETWORK_TRIES)], now)
             seconds = throttle.seconds_to_wait(counters, now)
             if not seconds:
                 box_id = find_box_id(connection, login_id, "mailbox", (*OPEN_STATES, "expired"))
