@@ -54,9 +54,8 @@ class NoticePages:
     def render(self, languages: Sequence[str], values: Mapping[str, str], brand: MailBrand) -> str:
         """Return the whole document. Raises ConfigurationError for a missing template, KeyError for a missing value.
 
-        `values` has `portal_url`, where the button leads too unless there is `button_url`.
+        `values` has `portal_url`, where the button leads too.
         """
-        values = {"button_url": values["portal_url"], **values}
         flat = {name: html.escape(" ".join(clean_text(value).split())) for name, value in values.items()}
         accent = brand.accent if _COLOUR.fullmatch(brand.accent) else "#0e5a63"
         on_accent = brand.on_accent if _COLOUR.fullmatch(brand.on_accent) else "#ffffff"
@@ -121,5 +120,5 @@ def _button(label: str, accent: str, on_accent: str) -> str:
     return (
         '<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="margin:24px 0 16px"><tr>'
         f'<td bgcolor="{accent}" style="background:{accent};border-radius:8px">'
-        f'<a href="$button_url" style="{link}">{label}</a></td></tr></table>'
+        f'<a href="$portal_url" style="{link}">{label}</a></td></tr></table>'
     )

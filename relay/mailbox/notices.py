@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pdfmail.spelling import spell_password
 from relay.actions.mailer import Mailer
@@ -141,7 +141,8 @@ class Notices:
     def rekeyed(self, tx: Tx, before: Box, after: Box) -> None:
         """A password of the reader's own was accepted: he is told, and after a first password the sender too.
 
-        Where his browser changed over to new keys of ours by itself, with the same password, he is told that.
+        Where his browser was due to change over to new keys of ours by itself, he is told that. Whether the password is
+        still the same nobody here can know, so that mail does not say so.
         """
         self._drop_older(tx, after, after.gen)
         partner = self._partner(tx, after)
@@ -239,8 +240,6 @@ class Notices:
             "first": "yes" if box.state == BoxState.FIRST else "",
             "code": "",
             "portal_url": url,
-            # Fills in the user name. In the fragment, which no browser sends and no server can log.
-            "button_url": f"{url}#u={quote(box.login_name or '')}",
             "portal_host": urlsplit(url).netloc,
         }
         text = self._mailer.texts.render_all(_NOTICE_MAIL, partner.languages, values, partner.brand)

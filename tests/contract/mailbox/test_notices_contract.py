@@ -70,13 +70,9 @@ def test_recipients_notice_keeps_the_rules(world: World) -> None:
     assert "!" not in text.replace("!=", "")
     reader = _Links()
     reader.feed(body(notice, "html"))
-    # The user name stands behind #, which no browser sends: the portal's page fills it in.
-    assert set(reader.links) == {
-        "https://portal.bank.example/",
-        "https://portal.bank.example/#u=anna%40partner.example",
-    }
+    # No address in a URL, not behind # either: mail scanners rewrite and store whole URLs.
+    assert set(reader.links) == {"https://portal.bank.example/"}
     assert (reader.buttons, reader.fetched) == (1, [])
-    assert {link.partition("#")[0] for link in reader.links} == {"https://portal.bank.example/"}
 
 
 def test_known_language_alone(world: World) -> None:
