@@ -165,8 +165,13 @@ def _add_bytes(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 def run_restore(options: argparse.Namespace) -> int:
     """Unpack into a new folder, bring back what can be brought back, and say what cannot."""
     directory: Path = options.directory.absolute()
-    if directory.exists() and any(directory.iterdir()):
-        raise CommandError(f"{directory} is not empty, and nothing is overwritten", EX_CANTCREAT)
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            raise CommandError(f"{directory} is not empty, and nothing is overwritten", EX_CANTCREAT)
+    except OSError as error:
+        raise CommandError(
+            f"{directory}: {error.strerror}. Name a folder that is not there yet, or an empty one", EX_CANTCREAT
+        ) from error
     if options.epochs is not None and not options.epochs.is_dir():
         raise CommandError(f"{options.epochs} is no folder", EX_NOINPUT)
     with _emptied_on_failure(directory):

@@ -170,6 +170,7 @@ def _reset_all(options: argparse.Namespace) -> int:
     """Order a reset of every mailbox in use, for the sender who wrote to it last; each on its own."""
     from relay.mailbox.approvals import order_renewal, read_switches
     from relay.mailbox.renewals import RenewalRefusedError
+    from relay.mailbox.states import BoxStateError
     from relay.store.repositories.mailbox_boxes import MAILBOX, list_boxes
     from relay.store.repositories.mailbox_messages import last_sender
 
@@ -202,7 +203,8 @@ def _reset_all(options: argparse.Namespace) -> int:
                                 is_urgent=True,
                             )
                         count += 1
-                    except RenewalRefusedError as error:
+                    except (BoxStateError, RenewalRefusedError) as error:
+                        # Its reader may close one meanwhile: the others get theirs all the same.
                         left += 1
                         sys.stdout.write(f"{box.login_name}: {error}\n")
                 if len(found) < _MOST:

@@ -15,14 +15,17 @@ from relay.cli.main import main
 from relay.core.clock import DAY, MINUTE
 from relay.core.ports import Actor
 from relay.mailbox.approvals import ApprovalKeeper, ApprovalRefusedError, approve, is_same_person, order_renewal, refuse
+from relay.mailbox.boxes import close_box
 from relay.mailbox.generations import RESEND, RESET
 from relay.mailbox.renewals import RenewalRefusedError
 from relay.store.repositories.approvals import Approval
 from relay.store.repositories.configuration import activate, add_draft
+from relay.store.repositories.mailbox_boxes import Box, get_box
 from relay.store.repositories.mailbox_cards import list_cards
 from tests.contract.mailbox.test_renewals_contract import OWN, deliver, open_mailbox, texts
 from tests.contract.mailbox.world import ANNA, LINK, MARIA, OTTO, TENANT, World, code_in, password_in
 
+BEN = "ben@partner.example"
 EVA, IVO, UDO = (Actor("operator", name) for name in ("eva", "ivo", "udo"))
 
 
@@ -158,6 +161,24 @@ def test_after_a_leak_of_the_root_every_mailbox_is_reset(
     world.choose_password(browser, "another long password")
     assert "1 resets ordered" in run("reset", "--all", "--yes", by="eva")[1]
     assert run("reset", "--all", "--yes", by="eva")[0] == 65
+
+
+def test_a_mailbox_closed_in_the_middle_ends_no_reset_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(world, monkeypatch, capsys)
+    world.send(to=BEN)
+    deliver(world)
+    listed = [world.box(ANNA), world.box(BEN)]
+    with world.db.transaction() as tx:
+        close_box(tx, get_box(tx, TENANT, listed[0].id, lock=True), EVA)
+
+    def list_as_before(*_: object, state: str, **__: object) -> list[Box]:
+        return [one for one in listed if one.state == state]
+
+    monkeypatch.setattr("relay.store.repositories.mailbox_boxes.list_boxes", list_as_before)
+    code, shown = run("reset", "--all", "--yes", by="eva")
+    assert (code, ANNA in shown, "1 resets ordered; 1 left" in shown) == (65, True, True)
 
 
 def test_resend_waits_like_a_reset(world: World) -> None:

@@ -238,12 +238,18 @@ def test_a_foreign_file_restores_nothing(
     assert not (tmp_path / "token.json").exists()
 
 
-def test_a_restore_that_fails_can_be_done_again(backup: Path, tmp_path: Path) -> None:
+def test_a_restore_that_fails_can_be_done_again(
+    backup: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     octets = backup.read_bytes()
     (tmp_path / "torn").write_bytes(octets[: len(octets) // 2])
     assert main(["restore", str(tmp_path / "torn"), str(tmp_path / "new")]) == 65
     assert main(["restore", str(tmp_path / "missing"), str(tmp_path / "new")]) == 66
     assert main(["restore", str(backup), str(tmp_path / "new"), "--epochs", str(tmp_path / "none")]) == 66
+    capsys.readouterr()
+    assert main(["restore", str(backup), str(tmp_path / "torn")]) == 73
+    assert "Not a directory. Name a folder that is not there yet" in capsys.readouterr().err
+    assert main(["restore", str(backup), str(tmp_path / "torn" / "new")]) == 73
     assert main(["restore", str(backup), str(tmp_path / "new")]) == 0
     assert main(["restore", str(backup), str(tmp_path / "new")]) == 73
 
