@@ -156,7 +156,8 @@ def run_renew(options: argparse.Namespace) -> int:
             raise CommandError(f"Say who is told, with --sender: {', '.join(senders)}", EX_DATAERR)
         try:
             people = read_switches(tx, tenant).reset_approval.people
-            waits = order_renewal(tx, tenant, box.id, options.cause, approving_actor(), told=told, people=people)
+            actor = approving_actor() if people else terminal_actor()
+            waits = order_renewal(tx, tenant, box.id, options.cause, actor, told=told, people=people)
         except (BoxStateError, RenewalRefusedError) as error:
             raise CommandError(str(error), EX_DATAERR) from error
     if waits is not None:
@@ -197,7 +198,7 @@ def _reset_all(options: argparse.Namespace) -> int:
                                 tenant,
                                 box.id,
                                 options.cause,
-                                approving_actor(),
+                                approving_actor() if people else terminal_actor(),
                                 told=told,
                                 people=people,
                                 is_urgent=True,

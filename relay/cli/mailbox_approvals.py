@@ -1,19 +1,20 @@
 """`letterlock mailbox requests|approve|refuse`: four eyes before a partner's mailbox gets a new first password.
 
-Who is at the terminal is asked of the system, not of the environment, where the system knows: the login uid does not
-change behind su and sudo. Rules: relay.mailbox.approvals.
+Who is at the terminal is asked of the kernel alone, for anybody sets his environment as he likes: the login uid, which
+does not change behind su and sudo, or where the kernel keeps none, whose process it is. Rules: relay.mailbox.approvals.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pwd
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relay.cli.exits import EX_DATAERR, EX_USAGE, CommandError
-from relay.cli.options import open_inside, terminal_actor
+from relay.cli.options import open_inside
 from relay.core.clock import to_datetime
 from relay.core.ports import Actor
 
@@ -26,14 +27,21 @@ _NO_LOGIN = 2**32 - 1
 
 
 def approving_actor() -> Actor:
-    """Return who is at the terminal, by the login that the kernel remembers (audit's loginuid), else as elsewhere."""
+    """Return who is at the terminal, by the login that the kernel remembers (audit's loginuid), else by the process.
+
+    Never by the environment. Without a login uid whoever is root is one and the same person, and so agrees to nothing
+    that root has asked for.
+    """
+    uid = os.getuid()
     try:
-        uid = int(_LOGIN_UID.read_text("ascii"))
-        if uid != _NO_LOGIN:
-            return Actor("operator", pwd.getpwuid(uid).pw_name)
-    except (OSError, ValueError, KeyError):
-        pass
-    return terminal_actor()
+        login = int(_LOGIN_UID.read_text("ascii"))
+        uid = login if login != _NO_LOGIN else uid
+    except (OSError, ValueError):
+        pass  # a kernel without audit
+    try:
+        return Actor("operator", pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return Actor("operator", f"uid-{uid}")
 
 
 def add_approvals(verbs: Any) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Callable
 from contextlib import contextmanager
 from email.message import EmailMessage
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -116,6 +119,27 @@ def test_names_that_may_be_the_same_person() -> None:
     assert is_same_person("operator:eva", "user:Eva@bank.example")
     assert is_same_person("operator:eva", "eva@bank.example")
     assert not is_same_person("operator:eva", "maria@bank.example")
+
+
+@pytest.mark.parametrize("login", ["4294967295", "not a number", None])
+def test_without_a_login_uid_the_process_counts_and_never_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, login: str | None
+) -> None:
+    """One person who is root twice is one person, whatever he calls himself the second time."""
+    if login is not None:
+        (tmp_path / "loginuid").write_text(login)
+    monkeypatch.setattr(mailbox_approvals, "_LOGIN_UID", tmp_path / "loginuid")
+    for name in ("SUDO_USER", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "ben")
+    assert mailbox_approvals.approving_actor() == Actor("operator", pwd.getpwuid(os.getuid()).pw_name)
+
+
+def test_the_login_uid_stays_who_one_is_behind_sudo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "loginuid").write_text("1")
+    monkeypatch.setattr(mailbox_approvals, "_LOGIN_UID", tmp_path / "loginuid")
+    assert mailbox_approvals.approving_actor() == Actor("operator", pwd.getpwuid(1).pw_name)
+    (tmp_path / "loginuid").write_text("3999999999")
+    assert mailbox_approvals.approving_actor() == Actor("operator", "uid-3999999999")
 
 
 def test_the_commands(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
