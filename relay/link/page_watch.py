@@ -2,6 +2,7 @@
 
 A thread of its own beside the keeper, since a slow public side must not hold up the mark. A side that gives no answer
 is told once it stayed away for an hour: it says nothing about the pages, and what cannot be looked at is not watched.
+So is a look that failed for any other reason.
 """
 
 from __future__ import annotations
@@ -70,18 +71,22 @@ class PageWatch:
             _log.warning("pages-overtime")
         except LetterlockError as error:
             _log.warning("pages-failed", error=type(error).__name__)
-        except Exception:  # whatever the DMZ answers stops nothing here
+        except Exception:  # nothing ends the watch
             _log.exception("pages-failed")
         return True
 
     def run_once(self) -> str:
-        """Look once and alert where that is due; return a short status. Raises StorageError, ConfigurationError."""
+        """Look once and alert where that is due; return a short status. Raises StorageError."""
         now = self.database.clock.now_ms()
         try:
             found = look(self.database, self.tenant, self.fetch, self.read_release())
         except PagesUnreachableError as error:
-            self._note_away(now, error)
+            self._note_away(now, str(error))
             return "away"
+        except Exception as error:  # whatever the DMZ answers, or is missing here: it was not looked at
+            _log.exception("pages-failed")
+            self._note_away(now, type(error).__name__)
+            return "failed"
         self._away_since, self._is_away_told = None, False
         if found and (tuple(found) != self._told or now - self._told_at >= _TOLD_AGAIN_MS):
             more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
@@ -90,12 +95,12 @@ class PageWatch:
         self._told = tuple(found)
         return f"{len(found)} differ" if found else "ok"
 
-    def _note_away(self, now: int, error: PagesUnreachableError) -> None:
+    def _note_away(self, now: int, why: str) -> None:
         if self._away_since is None:
             self._away_since = now
         if now - self._away_since >= HOUR and not self._is_away_told:
             self._is_away_told = True
-            self._alert(f"the portal's pages cannot be looked at from here for an hour: {error}")
+            self._alert(f"the portal's pages cannot be looked at from here for an hour: {why}")
 
     def _alert(self, reason: str) -> None:
         _log.error("pages-alert")

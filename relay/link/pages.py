@@ -6,7 +6,8 @@ posts, and the policy headers that shut such things out. Words, colours and pict
 compared.
 
 What it cannot see: a host that shows readers other pages than us. It makes that harder, and a careless change visible.
-Must not follow redirects, send anything, or believe a length.
+What cannot be read for certain (relay.link.markup) is a difference, too. Must not follow redirects, send anything,
+believe a length, or wait longer than a fetch has.
 """
 
 from __future__ import annotations
@@ -14,23 +15,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import io
 import json
 import os
+import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from relay.core.errors import ConfigurationError
 from relay.core.wire.pae import encode_b64
 from relay.link.errors import LinkError
+from relay.link.markup import MarkupError, Tag, read_tags
 
 _PREFIX = "/static/"
 _MOST_OCTETS = 4 * 1024 * 1024
-_SECONDS = 15.0
+"""Of a script or sheet."""
+_MOST_OF_PAGE = 256 * 1024
+_SECONDS = 30.0
+"""For a whole fetch: all of them together stay below the lease of the look (relay.link.page_watch)."""
+_TYPE = "text/html;charset=utf-8"
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self' 'wasm-unsafe-eval'",
@@ -46,7 +55,7 @@ _POLICY = {
 }
 """What the Content-Security-Policy of each page must say."""
 _INTEGRITY_POLICY = "blocked-destinations=(script)"
-_SHUT_OUT = frozenset({"base", "embed", "frame", "frameset", "iframe", "object", "portal", "applet"})
+_SHUT_OUT = frozenset({"base", "embed", "frame", "frameset", "iframe", "object", "portal", "applet", "style"})
 _RUNNING = ("action", "formaction", "srcdoc", "style", "http-equiv")
 _PAGES = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.LOCKED)
 _LINKS = frozenset({"stylesheet", "icon"})
@@ -90,29 +99,56 @@ class Release:
         return cls(files)
 
 
-def open_fetch(url: str, context: ssl.SSLContext | None = None) -> Fetch:
+def open_fetch(url: str, context: ssl.SSLContext | None = None, *, seconds: float = _SECONDS) -> Fetch:
     """Return what fetches from the portal's public address, with the system's certificate authorities.
 
-    `context`: for a portal under another authority. Each path has a connection of its own.
+    `context`: for a portal under another authority. `seconds`: for a whole fetch, however slowly it drips. Each path
+    has a connection of its own. What is longer than it may be comes cut off, one octet behind its limit.
     """
     parts = urlsplit(url)
     trust = context or ssl.create_default_context()
 
     def fetch(path: str) -> Answer:
+        deadline = time.monotonic() + seconds
         connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port or 443, timeout=_SECONDS, context=trust
+            parts.hostname or "", parts.port or 443, timeout=seconds, context=trust
         )
         try:
             connection.request("GET", path, headers={"Accept": "text/html,*/*", "Accept-Encoding": "identity"})
-            answer = connection.getresponse()
-            body = answer.read(_MOST_OCTETS + 1)
+            answer = http.client.HTTPResponse(_Hasty(connection.sock, deadline), method="GET")  # type: ignore[arg-type]
+            answer.begin()
+            body = answer.read((_MOST_OCTETS if path.startswith(_PREFIX) else _MOST_OF_PAGE) + 1)
             return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise PagesUnreachableError(f"{parts.netloc}: {type(error).__name__}") from error
         finally:
             connection.close()
 
     return fetch
+
+
+class _Hasty(io.RawIOBase):
+    """A socket to read from until one point in time; its own time-out is of each single read."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """See socket.socket: what http.client asks for."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See io.RawIOBase. Raises TimeoutError when the time is over."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it takes too long to answer")
+        self._sock.settimeout(left)
+        return self._sock.recv_into(buffer)
 
 
 def compare_pages(fetch: Fetch, release: Release, *, reply: str = "", join: str = "") -> list[str]:
@@ -157,9 +193,18 @@ def _compare_page(answer: Answer, release: Release, scripts: Sequence[str]) -> l
         found.append(f"its Content-Security-Policy has another {', '.join(wrong)}")
     if answer.headers.get("integrity-policy", "") != _INTEGRITY_POLICY:
         found.append("its Integrity-Policy is missing")
+    if "".join(answer.headers.get("content-type", "").split()).lower() != _TYPE or "content-encoding" in answer.headers:
+        found.append("it is sent as something else than plain HTML in UTF-8")
+    if "refresh" in answer.headers:
+        found.append("sends the reader elsewhere")
+    if len(answer.body) > _MOST_OF_PAGE:
+        return [*found, "it is longer than any page of ours"]
     page = _Page(release, scripts)
-    page.feed(answer.body[:_MOST_OCTETS].decode("utf-8", "replace"))
-    page.close()
+    try:
+        for tag in read_tags(answer.body):
+            page.look_at(tag)
+    except MarkupError as error:
+        return [*found, *page.found, f"cannot be read for certain: {error}"]
     found += page.found
     if answer.status == HTTPStatus.OK and page.count != 1:
         found.append("it does not load its script once")
@@ -175,20 +220,19 @@ def _read_policy(untrusted_text: str) -> dict[str, str]:
     return read
 
 
-class _Page(HTMLParser):
+class _Page:
     """Notes what a page must not have."""
 
     def __init__(self, release: Release, scripts: Sequence[str]) -> None:
-        super().__init__(convert_charrefs=True)
         self._scripts = {release.files[name] for name in scripts if name in release.files}
         self._sheets = {one for name, one in release.files.items() if name.endswith(".css")}
         self.found: list[str] = []
         self.count = 0
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at one element. See HTMLParser."""
-        values = {name: value or "" for name, value in attrs}
-        if len(values) != len(attrs):
+    def look_at(self, found: Tag) -> None:
+        """Look at one element."""
+        tag, values = found.name, found.attributes
+        if found.has_twice:
             self._note(f"a {tag} with an attribute twice")
         if tag in _SHUT_OUT:
             self._note(f"a {tag}")
@@ -203,8 +247,6 @@ class _Page(HTMLParser):
                 self._note(f"a {tag} with {name}")
             elif name in ("href", "src", "data", "xlink:href", "ping", "poster") and not _is_own(value):
                 self._note(f"a {tag} that leads elsewhere")
-
-    handle_startendtag = handle_starttag
 
     def _look_at_script(self, values: Mapping[str, str]) -> None:
         if values.get("type") == "application/json" and "src" not in values:

@@ -72,6 +72,11 @@ def redirect(asked: str, answer: Answer) -> Answer:
     return Answer(302, {"location": "https://evil.example/"}, b"") if asked == "/mailbox" else answer
 
 
+def with_header(answer: Answer, name: str, value: str) -> Answer:
+    return replace(answer, headers={**answer.headers, name: value})
+
+
+HIDDEN = b'<script src="/evil.js" integrity="sha256-y"></script>'
 CHANGES: list[tuple[str, Change, str]] = [
     ("a script's octets", script, "is not the entry.js of this release"),
     ("an inline script", body(b"</body>", b"<script>steal()</script></body>"), "not its own"),
@@ -88,6 +93,19 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("no trusted types", header("content-security-policy", "require-trusted-types-for", "x"), "require-trusted"),
     ("no integrity policy", header("integrity-policy", "blocked", "x"), "Integrity-Policy"),
     ("another place", redirect, "sends the reader elsewhere"),
+    (
+        "another place by a header",
+        lambda _, answer: with_header(answer, "refresh", "0;url=//evil.example"),
+        "elsewhere",
+    ),
+    ("another charset", header("content-type", "utf-8", "utf-7"), "something else than plain HTML"),
+    ("a script behind a comment", body(b"</body>", b"<!-->" + HIDDEN + b"-->"), "cannot be read for certain"),
+    ("a script behind a comment's odd end", body(b"</body>", b"<!-- a --!>" + HIDDEN + b" -->"), "for certain"),
+    ("a script in a sheet in a picture", body(b"</body>", b"<svg><style>" + HIDDEN + b"</style></svg>"), "not its own"),
+    ("a script in a tag in a title", body(b"<title>", b'<title><a x="</title>' + HIDDEN + b'">'), "for certain"),
+    ("a tag that no parser takes", body(b"</body>", b"<script>steal()</script><![<"), "not its own"),
+    ("a tag that never ends", body(b"</body>", b"<a" * 100_000), "for certain"),
+    ("a page of megabytes", body(b"</body>", b"<p>" * 100_000), "longer than any page"),
 ]
 
 
@@ -160,3 +178,23 @@ def test_the_watch_alerts_once_and_an_absent_portal_after_an_hour(
     watch.run_once()
     watch.run_once()
     assert alerts() == 3
+
+
+def test_looks_that_fail_are_told_after_an_hour_and_made_again(db: Database, clock: SteppedClock, fetch: Fetch) -> None:
+    """Whatever goes wrong: a watch that does not look must not look like one that finds nothing."""
+    bad = [True]
+
+    def ask(path: str) -> Answer:
+        return fetch(path) if not bad else Answer(1 // 0, {}, b"")
+
+    watch = PageWatch(db, TENANT, ACTOR, ask, read_release)
+    assert watch.run_due()
+    clock.advance(HOUR)
+    assert watch.run_due()
+    with db.reading() as tx:
+        found = tx.fetch_all("SELECT detail FROM event WHERE kind = 'alert.raised'")
+    assert len(found) == 1
+    assert "cannot be looked at" in str(found[0][0])
+    bad.clear()
+    assert watch.run_once() == "ok"
+    assert not watch._is_away_told

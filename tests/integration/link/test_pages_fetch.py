@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +21,14 @@ class _Pages(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/odd":
             self.wfile.write(b"not HTTP at all\r\n\r\n")
+            return
+        if self.path == "/dripping":
+            with contextlib.suppress(OSError):
+                for (
+                    octet
+                ) in b"HTTP/1.1 200 OK\r\nX-Slow: yes, and each octet comes well within any time-out\r\n\r\nhello":
+                    self.wfile.write(bytes([octet]))
+                    time.sleep(0.02)
             return
         self.send_response(302 if self.path == "/away" else 200)
         self.send_header("Content-Security-Policy", "default-src 'none'")
@@ -65,3 +75,9 @@ def test_no_host_and_no_http_are_unreachable(portal: tuple[str, ssl.SSLContext])
         open_fetch(*portal)("/odd")
     with pytest.raises(PagesUnreachableError, match="ConnectionRefused"):
         open_fetch("https://127.0.0.1:1", portal[1])("/")
+
+
+def test_an_answer_that_drips_has_an_end(portal: tuple[str, ssl.SSLContext]) -> None:
+    """Each octet is in time; all of them are not. The whole answer would take longer than it has."""
+    with pytest.raises(PagesUnreachableError, match="Time"):
+        open_fetch(*portal, seconds=0.5)("/dripping")
