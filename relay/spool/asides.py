@@ -11,9 +11,26 @@ from dataclasses import dataclass
 from relay.core.envelope import Side
 from relay.core.lifecycle import State
 from relay.store.base import Tx
-from relay.store.models.copy import WORKER_STATES
+from relay.store.models.copy import PERSON_STATES, WORKER_STATES
 from relay.store.repositories.decisions import decode_decision
 from relay.store.repositories.messages import PORTAL, SYSTEM
+
+_ASIDE = State.SHUNTED.value
+_SELECT = (
+    "SELECT c.message_id, c.forward_path, m.reverse_path, d.json, m.received_at, c.state, c.id"
+    " FROM copy c JOIN message m ON m.id = c.message_id LEFT JOIN decision d ON d.id = c.decision_id WHERE "
+)
+_HANDED_OVER = f" AND m.origin NOT IN ('{SYSTEM}', '{PORTAL}') AND m.side <> '{Side.OUTSIDE.value}'"
+# One query for each partial index, and each with its very words, or SQLite reads every copy that is kept, each minute.
+_SHUNTED = (
+    f"{_SELECT}c.state IN {PERSON_STATES} AND c.state = '{_ASIDE}'"
+    f" AND c.tenant = ? AND c.updated_at >= ? AND c.updated_at < ?{_HANDED_OVER}"
+)
+# The tenant as an expression, so that SQLite does not take the index that all copies are in.
+_LATE = (
+    f"{_SELECT}c.state IN {WORKER_STATES} AND c.delay_notified_at >= ? AND c.delay_notified_at < ?"
+    f" AND c.tenant || '' = ?{_HANDED_OVER}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +53,13 @@ def copies_set_aside(tx: Tx, tenant: str, since_ms: int, until_ms: int) -> list[
     Only of mail that the inside handed over: mails of our own, answers from the portal and mail of strangers have no
     sender who could be told.
     """
-    rows = tx.fetch_all(
-        "SELECT c.message_id, c.forward_path, m.reverse_path, d.json, m.received_at, c.state"  # noqa: S608
-        " FROM copy c JOIN message m ON m.id = c.message_id LEFT JOIN decision d ON d.id = c.decision_id"
-        f" WHERE (c.state = '{State.SHUNTED.value}' AND c.updated_at >= ? AND c.updated_at < ?"
-        f" OR c.state IN {WORKER_STATES} AND c.delay_notified_at >= ? AND c.delay_notified_at < ?)"
-        f" AND c.tenant = ? AND m.origin NOT IN ('{SYSTEM}', '{PORTAL}') AND m.side <> ?"
-        " ORDER BY m.received_at, c.id",
-        [since_ms, until_ms, since_ms, until_ms, tenant, Side.OUTSIDE.value],
-    )
+    rows = tx.fetch_all(_SHUNTED, [tenant, since_ms, until_ms])
+    rows += tx.fetch_all(_LATE, [since_ms, until_ms, tenant])
     return [
         AsideCopy(
-            row[0],
-            row[1],
-            row[2],
-            decode_decision(row[3]).sender if row[3] else "",
-            int(row[4]),
-            row[5] == State.SHUNTED,
+            row[0], row[1], row[2], decode_decision(row[3]).sender if row[3] else "", int(row[4]), row[5] == _ASIDE
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (int(row[4]), str(row[6])))
     ]
 
 

@@ -29,10 +29,11 @@ def state_list(states: frozenset[State]) -> str:
 
 WORKER_STATES = state_list(FOR_WORKER)
 DELIVER_STATES = state_list(FOR_DELIVER)
+PERSON_STATES = "('awaiting_registration', 'held', 'shunted')"
 _FOR_WORKER = text(f"state IN {WORKER_STATES}")
 _FOR_DELIVER = text(f"state IN {DELIVER_STATES}")
 _LEASED = text("owner <> ''")
-_WAITING_FOR_A_PERSON = text("state IN ('awaiting_registration', 'held', 'shunted')")
+_WAITING_FOR_A_PERSON = text(f"state IN {PERSON_STATES}")
 
 COPY = Table(
     "copy",

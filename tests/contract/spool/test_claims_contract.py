@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.decision import Method
 from relay.core.errors import LeaseLostError
 from relay.core.lifecycle import State
+from relay.spool.asides import copies_set_aside
 from relay.spool.claims import (
     LEASE_MS,
     MAX_CRASHES,
@@ -23,7 +26,7 @@ from relay.spool.claims import (
 from relay.spool.errors import LifecycleError
 from relay.spool.recovery import sweep_leases
 from relay.spool.settle import Settlement, postpone, settle, settle_many, step
-from relay.store.base import Database
+from relay.store.base import Database, Row, Tx
 from relay.store.models.copy import DELIVER_STATES, WORKER_STATES
 from relay.store.repositories.events import events_of, verify
 from tests.contract.spool.spool import ACTOR, Spool
@@ -395,6 +398,27 @@ def test_claims_run_over_the_partial_index(db: Database, states: str, index: str
     assert index in plan
     assert "SORT" not in plan.upper()
     assert "TEMP B-TREE" not in plan
+
+
+def test_the_look_for_what_was_set_aside_runs_over_the_partial_indexes(db: Database) -> None:
+    """Each minute, for ever: it costs what waits, not what was delivered and is kept."""
+    plans: list[str] = []
+
+    with db.transaction() as tx:
+        if tx.is_postgresql:
+            tx.run("SET LOCAL enable_seqscan = off")
+            tx.run("SET LOCAL enable_bitmapscan = off")
+
+        class Explaining:
+            def fetch_all(self, query: str, values: list[object]) -> list[Row]:
+                words = "EXPLAIN " if tx.is_postgresql else "EXPLAIN QUERY PLAN "
+                plans.append("\n".join(str(row[-1]) for row in tx.fetch_all(words + query, values)))
+                return []
+
+        copies_set_aside(cast("Tx", Explaining()), "default", 0, 5)
+    found = [{one for one in ("ix_copy_for_person", "ix_copy_for_worker") if one in plan} for plan in plans]
+    assert found == [{"ix_copy_for_person"}, {"ix_copy_for_worker"}]
+    assert "ix_copy_normal_address" not in str(plans)
 
 
 def _events(spool: Spool, message_id: str) -> list:  # type: ignore[type-arg]
