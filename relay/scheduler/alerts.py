@@ -20,14 +20,14 @@ from relay.spool.asides import concerned_addresses
 from relay.spool.system_mail import SystemMail
 from relay.store.base import Database
 from relay.store.chain import StoredEvent
-from relay.store.repositories.events import append, recent_events
+from relay.store.repositories.events import append, events_between, general_events
 
 ALERTING = ("copy.held", "copy.shunted", "alert.raised")
 SENT = "alert.sent"
 _MOST = 50
 """Lines of one digest."""
-_READ = 1000
-"""Events of one look, so that one domain's flood leaves room for the others."""
+_READ = 10_000
+"""Events of one look. What a flood has beyond them the next digest tells: one domain's takes no other's away."""
 QUIET_MS = 5 * MINUTE
 
 
@@ -43,14 +43,17 @@ class AlertJob:
         """Look and tell; return a short status."""
         now = self._mailer.clock.now_ms()
         with self._database.reading() as tx:
-            sent = recent_events(tx, self._mailer.tenant, kinds=(SENT,))
+            sent = general_events(tx, self._mailer.tenant, (SENT,), limit=20)
             # After the clock was set back some lie in the future: better told twice than not at all.
             last = next((event for event in sent if event.at <= now), None)
             since = int(json.loads(last.detail)["until"]) if last else 0
-            events = recent_events(tx, self._mailer.tenant, since_ms=since, kinds=ALERTING, limit=_READ)
-        # What other processes are just committing carries an earlier time: it is told next time, not missed.
-        until = now - 3 * SECOND
-        fresh = [event for event in events if event.at < until]
+            # What other processes are just committing carries an earlier time: it is told next time, not missed.
+            until = now - 3 * SECOND
+            fresh = events_between(tx, self._mailer.tenant, ALERTING, since_ms=since, until_ms=until, limit=_READ)
+        if len(fresh) == _READ:
+            # Oldest first; the next look goes on where this one ends, with all of that millisecond.
+            until = max(fresh[-1].at, fresh[0].at + 1)
+            fresh = [event for event in fresh if event.at < until]
         if not fresh or (last and now - last.at < QUIET_MS):
             return f"waiting {len(fresh)}"
         mails = [self._make(own, events) for own, events in self._by_address(fresh).values()]
@@ -75,7 +78,7 @@ class AlertJob:
         return found
 
     def _make(self, own: OwnDomain, events: Sequence[StoredEvent]) -> SystemMail:
-        lines = [self._line(event) for event in reversed(events[:_MOST])] + ["..."] * (len(events) > _MOST)
+        lines = ["..."] * (len(events) > _MOST) + [self._line(event) for event in events[-_MOST:]]
         values = {"events": "\n".join(lines), "count": str(len(events)), "hostname": self._mailer.hostname}
         return self._mailer.make_notice("alert", own.alert_address(), own.language.value, values)
 

@@ -59,6 +59,15 @@ def general_events(
     return [event_from_row(row) for row in rows]
 
 
+def events_between(
+    tx: Tx, tenant: str, kinds: tuple[str, ...], *, since_ms: int, until_ms: int, limit: int
+) -> list[StoredEvent]:
+    """Return a tenant's events of these kinds from `since_ms` to before `until_ms`, oldest first."""
+    sql = _SELECT + f"WHERE tenant = ? AND at >= ? AND at < ? AND kind IN ({', '.join('?' * len(kinds))})"
+    rows = tx.fetch_all(sql + " ORDER BY at, chain, seq LIMIT ?", [tenant, since_ms, until_ms, *kinds, limit])
+    return [event_from_row(row) for row in rows]
+
+
 def chain_heads(tx: Tx) -> list[tuple[str, int, str]]:
     """Return chain, last sequence number and its hash, for all chains."""
     rows = tx.fetch_all(

@@ -12,6 +12,7 @@ from relay.store.base import Database, Tx
 from relay.store.repositories.events import (
     append,
     chain_heads,
+    events_between,
     events_of,
     general_events,
     recent_events,
@@ -174,6 +175,10 @@ def test_general_events_are_found_by_kind(db: Database) -> None:
         assert [event.seq for event in found] == [3, 2, 1]
         assert len(general_events(tx, "default", ("epoch.begun",), limit=2)) == 2
         assert general_events(tx, "second", ("epoch.begun",)) == []
+        between = events_between(tx, "default", ("epoch.begun", "x"), since_ms=0, until_ms=2**53, limit=4)
+        assert [event.seq for event in between] == [1, 2, 3, 4]
+        assert events_between(tx, "default", ("other",), since_ms=0, until_ms=2**53, limit=4)[0].seq == 7
+        assert events_between(tx, "default", ("epoch.begun",), since_ms=0, until_ms=between[0].at, limit=4) == []
 
 
 def test_a_long_chain_is_verified_page_by_page(db: Database) -> None:
