@@ -65,7 +65,7 @@ class IncomingPolicy:
     server_mode: bool = False
     """Items made by the portal's own process, where `portal.decrypt` opts in (13)."""
     reply_files: bool = True
-    """Answers from reply pages may have files. Tickets say so, too; a page that ignores them is refused (12, 16)."""
+    """Answers to tickets of which nobody knows what they said may have files. Else the ticket counts (12, 16)."""
 
 
 class JoinTaker(Protocol):
@@ -236,7 +236,7 @@ class Incoming:
         message = self._check_subject(known.box, item)
         if message is None or message.kind not in _ANSWERED:
             raise MailboxDataError("binding", "item: answers what is no mail")
-        if message.kind == TICKET and not self._policy().reply_files and any(_is_file(part) for part in item.parts):
+        if any(_is_file(part) for part in item.parts) and not self._takes_files(message):
             raise MailboxDataError("unknown", "item: files on a reply page are off")
         self._check_parts(entry, item)
         prepared = self._replies.prepare(known.box, message, item, fetch)
@@ -254,6 +254,12 @@ class Incoming:
             prepared.abort()
             raise
         return result
+
+    def _takes_files(self, message: BoxMessage) -> bool:
+        """What a ticket promised is kept, whatever the switch says by now: the page that asks goes by the ticket."""
+        if message.kind != TICKET:
+            return True
+        return self._policy().reply_files if message.files is None else message.files
 
     def _check_parts(self, entry: ItemEntry, item: Item) -> None:
         outer = {part.i: part.chunks for part in entry.parts}

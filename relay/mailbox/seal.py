@@ -185,6 +185,7 @@ class Sealer:
             header_message_id=mail.header_message_id,
             references_ids=mail.references,
             receipt=mail.receipt,
+            files=facts.files_allowed,
             created_at=facts.time_ms,
             expires_at=facts.expires_ms,
         )

@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from relay.core.errors import ConfigurationError
 
-HEAD = "v0008"
+HEAD = "v0009"
 """The newest migration's revision (relay/store/migrations/versions); a test keeps the two equal."""
 
 _FIX = "Stop all processes and run: letterlock config upgrade"

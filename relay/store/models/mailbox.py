@@ -124,13 +124,15 @@ MAILBOX_MESSAGE = Table(
     time_column("pushed_at", nullable=True),
     time_column("read_at", nullable=True),
     time_column("deleted_at", nullable=True),
+    Column("files", Boolean, nullable=True),
     PrimaryKeyConstraint("box", "id"),
     Index("ix_mailbox_message_copy_id", "copy_id"),
     Index("ix_mailbox_message_box_no", "box", "no"),
     Index("ix_mailbox_message_expires_at", "expires_at", sqlite_where=_TO_EXPIRE, postgresql_where=_TO_EXPIRE),
 )
 """`kind`: mail, ticket, receipt, account; `sealed`: the manifest's bytes; `parts`: JSON [{"i","chunks"}];
-`sender`: normal address of the inside sender; addresses and Message-IDs: JSON lists; `receipt`: the sender asked."""
+`sender`: normal address of the inside sender; addresses and Message-IDs: JSON lists; `receipt`: the sender asked;
+`files`: what a ticket says of files in its answer."""
 
 MAILBOX_CHUNK = Table(
     "mailbox_chunk",

@@ -59,6 +59,8 @@ class BoxMessage:
     read_at: int | None = None
     deleted_at: int | None = None
     """Recalled, expired, or deleted by the reader: sealed bytes and chunks are gone."""
+    files: bool | None = None
+    """Of a ticket: whether it says that its answer may have files; None where nobody knows."""
 
 
 _MOST_IDS = 50
@@ -73,6 +75,7 @@ def _from_row(row: Row) -> BoxMessage:
     values["sealed"] = bytes(values["sealed"])
     values["parts"] = tuple(StoredPart(one["i"], one["chunks"]) for one in json.loads(values["parts"]))
     values["receipt"] = bool(values["receipt"])
+    values["files"] = None if values["files"] is None else bool(values["files"])
     for name in _LISTS:
         values[name] = tuple(json.loads(values[name]))
     return BoxMessage(**values)

@@ -95,13 +95,25 @@ def test_no_copy_with_a_password_that_was_given_up(linked: Linked) -> None:
     assert [one.manifest.copy for one in reader.read_all("receipt")] == [False]
 
 
-def test_files_from_a_reply_page_are_refused_where_policy_takes_none(linked: Linked) -> None:
+def test_what_a_ticket_said_of_files_is_kept_whatever_the_switch_says_by_now(linked: Linked) -> None:
     reader, ticket, _ = open_reply_page(linked)
-    linked.reply_files = False
-    plain, with_file = reader.reply(ticket), reader.reply(ticket, files={"x.exe": b"MZ"})
-    linked.go()
-    assert reader.sent_states() == {plain.id: "taken", with_file.id: "refused"}
-    assert {one["From"].addresses[0].addr_spec for one in linked.arrived()} >= {ANNA}
+    taken = []
+    # As it was made; one that said no; one of before tickets were remembered, for which the switch counts.
+    for says, switch in ((True, False), (False, True), (None, True), (None, False)):
+        with linked.inside.db.transaction() as tx:
+            said = tx.fetch_one("SELECT files FROM mailbox_message WHERE id = ?", [ticket])
+            if says is not True:
+                tx.run("UPDATE mailbox_message SET files = ? WHERE id = ?", [says, ticket])
+            else:
+                assert said is not None
+                assert bool(said[0])
+        linked.reply_files = switch
+        plain, with_file = reader.reply(ticket), reader.reply(ticket, files={"x.exe": b"MZ"})
+        linked.go()
+        states = reader.sent_states()
+        assert states[plain.id] == "taken"
+        taken.append(states[with_file.id])
+    assert taken == ["taken", "refused", "taken", "refused"]
 
 
 class FakeScanner:

@@ -136,6 +136,7 @@ def test_a_code_counts_from_the_next_pdf_on_and_the_links_before_go_on(world: Wo
     head = opened.read(there).manifest.mail  # type: ignore[arg-type]
     assert head is not None
     assert head.files is False
+    assert ticket.files is False
 
 
 def test_the_code_lies_sealed_and_goes_with_its_box(world: World, tmp_path: Path) -> None:
