@@ -80,7 +80,8 @@ ENTRY: Mapping[str, str] = MappingProxyType(
         "opening": "Opening your mailbox",
         "simple": "Let our server open my mail for this visit",
         "counts": "Your new password counts. Please sign in with it.",
-        "signed-out": "You are signed out. Please sign in again.",
+        "signed-out": "You are signed out. Please sign in again. "
+        "A browser holds one mailbox or one reply open at a time.",
         "closed": "Your mailbox is being closed. Within a few minutes everything in it is deleted.",
     }
 )
@@ -127,7 +128,7 @@ REPLY: Mapping[str, str] = MappingProxyType(
         "sending": "Sending your reply",
         "send.failed": "Your reply has not left yet.",
         "send.failed.do": "Your text is still here. Check your network and try again.",
-        "away": "You were away for a while.",
+        "away": "You were away for a while, or something else was opened in this browser.",
         "away.do": "Please type the password again. Your text and your files are still here.",
         "send.closed": "This page was closed in the meantime, so your reply could not be sent.",
         "send.cards": "The organisation's keys have changed and this page has not got them yet. "

@@ -167,7 +167,7 @@ def compare_pages(fetch: Fetch, release: Release, *, reply: str = "", join: str 
     unknown = encode_b64(os.urandom(16))
     for shown, path, scripts in (
         ("/", "/", ("entry.js",)),
-        ("/mailbox", "/mailbox", ("entry.js", "mailbox.js")),
+        ("/mailbox", "/mailbox", ("entry.js",)),
         ("/r/...", f"/r/{reply or unknown}", ("reply.js",)),
         ("/join/...", f"/join/{join or unknown}", ("join.js",)),
     ):

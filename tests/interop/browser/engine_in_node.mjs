@@ -30,7 +30,8 @@ async function fetchWithCookies(url, { credentials, referrerPolicy, cache, ...op
 const argon = async (secret, salt, { memory }) =>
   new Uint8Array(createHash("sha256").update(salt).update(secret).update(Uint8Array.of(memory === 65536 ? 1 : 2)).digest());
 const net = makeFaultyFetch(fetchWithCookies);
-const call = makeRemote({ portal, api: new Api({ base, fetch: net.fetch }), argon, storage: new Storage(), net });
+const makeApi = () => new Api({ base, fetch: net.fetch });
+const call = makeRemote({ portal, api: makeApi(), makeApi, argon, storage: new Storage(), net });
 for await (const line of createInterface({ input: process.stdin })) {
   const { name, argument } = JSON.parse(line);
   process.stdout.write(`${JSON.stringify(await call(name, argument))}\n`);

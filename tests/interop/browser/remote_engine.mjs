@@ -50,12 +50,13 @@ function makeFile({ name, size, factor = 251, type = "application/octet-stream" 
   return new File([Uint8Array.from({ length: size }, (_, at) => at % factor)], name, { type });
 }
 
-export function makeRemote({ portal, api, argon, storage, assets, net }) {
+/** makeApi: for each reply page, which is one more page of the same browser. */
+export function makeRemote({ portal, api, makeApi = () => api, argon, storage, assets, net }) {
   let engine = createEngine({ portal, api, argon, storage, assets });
   let session = null;
   let mailbox = null;
   let composer = null;
-  let ticket = null;
+  const tickets = [];
   let invitation = null;
   const events = [];
   const describe = () => plain({ ...session, keys: [...session.keys.keys()], cards: session.cards.serials, auth: undefined });
@@ -130,12 +131,13 @@ export function makeRemote({ portal, api, argon, storage, assets, net }) {
     discard: async () => (await composer.discard(), showComposer()),
     events: () => events.splice(0),
     openReply: async (typed) => {
-      ticket = await createReply({ portal, api, argon, storage, assets }).openReply(typed);
+      const ticket = await createReply({ portal, api: makeApi(), argon, storage, assets }).openReply(typed);
+      tickets.push(ticket);
       const { org, from, subject, time, files, quote } = ticket;
       return { org, from, subject, time, files, quote };
     },
-    attachToReply: async (file) => plain(await ticket.attach(makeFile(file))),
-    sendReply: (typed) => ticket.send(typed),
+    attachToReply: async (file) => plain(await tickets.at(-1).attach(makeFile(file))),
+    sendReply: ({ page = -1, ...typed }) => tickets.at(page).send(typed),
     openJoin: async (link) => ((invitation = await createJoin({ portal, api, argon, storage, assets }).openJoin(link)), { org: invitation.org, recoverable: invitation.recoverable }),
     chooseMailbox: (typed) => invitation.chooseMailbox(typed),
     choosePdf: (typed) => invitation.choosePdf(typed),

@@ -772,6 +772,56 @@ def test_an_answer_from_a_pdf(world: World, engine: Engine) -> None:
     assert engine("openReply", typed | {"token": other})["subject"] == "Bill"
 
 
+def test_two_pdfs_in_one_browser_are_answered_into_their_own_boxes(world: World, engine: Engine) -> None:
+    """The later page's session took the place of the first one's; both boxes are of generation 1."""
+    boxes = [world.make_reply_box(), world.make_reply_box()]
+    typed = [
+        {"token": world.push_ticket(box, subject=subject), "box": box.box, "form": "b32", "secret": box.password}
+        for box, subject in zip(boxes, ("Offer", "Bill"), strict=True)
+    ]
+    for one in typed:
+        engine("openReply", one)
+    refused = engine.refused("sendReply", {"page": 0, "text": "about the offer"})
+    assert (refused.status, refused.code) == (401, "signed-out")
+    assert world.pull() == []
+    engine("sendReply", {"page": 1, "text": "about the bill"})
+    (taken,) = world.pull(boxes[1])
+    assert taken.parts[0] == b"about the bill"
+    # The page asks for its password again.
+    assert engine("openReply", typed[0])["subject"] == "Offer"
+    engine("sendReply", {"text": "about the offer"})
+    (taken,) = world.pull(boxes[0])
+    assert taken.parts[0] == b"about the offer"
+
+
+def test_a_pdf_opened_beside_a_mailbox_ends_its_session_and_touches_nothing_of_it(world: World, engine: Engine) -> None:
+    account = opened(world, engine)
+    message = world.push(account)
+    engine("refresh")
+    engine("compose", {"re": message, "subject": "Re: Your contract"})
+    engine("edit", {"text": "before"})
+    engine("save")
+    box = world.make_reply_box()
+    token = world.push_ticket(box)
+    engine("openReply", {"token": token, "box": box.box, "form": "b32", "secret": box.password})
+    assert engine.refused("refresh").code == "signed-out"
+    # Its list is neither shown another box's rows nor forgotten, and no damage is reported.
+    assert [one["id"] for one in engine("show")["messages"]] == [message]
+    engine("edit", {"text": "before and after"})
+    for call in ("save", "send"):
+        assert engine.refused(call).code == "signed-out"
+    assert engine.refused("markRead", message).code == "signed-out"
+    # Signing out here leaves the reply page its session.
+    engine("signOut")
+    assert world.pull() == []
+    engine("sendReply", {"text": "the answer"})
+    assert len(world.pull(box)) == 1
+    engine("signIn", {"loginName": NAME, "password": OWN})
+    assert [one["id"] for one in engine("open")["messages"]] == [message]
+    (draft,) = engine("listDrafts")
+    assert draft["text"] == "before"
+
+
 def test_the_link_of_an_older_pdf_opens_however_many_came_since(world: World, engine: Engine) -> None:
     account = world.make_reply_box()
     token = world.push_ticket(account, text="the quote", subject="Offer")

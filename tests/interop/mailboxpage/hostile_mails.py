@@ -39,6 +39,10 @@ HOSTILE: Mapping[str, str] = MappingProxyType(
         '<a href="vbscript:x">e</a><a href="blob:null/x">f</a><a href="file:///etc/passwd">g</a>'
         '<a href="/api/logout">h</a><a href="//BEACON/x">i</a><a href="#/account">j</a>'
         '<a href="https://bank.example/" target="_top" rel="opener" ping="BEACON/ping">k</a>',
+        # Not hostile: what is done about style attributes must leave addresses alone.
+        "style in addresses": '<a style = "color:red" href="https://shop.example/style=black/x?y=1">a</a>'
+        "<a href=https://shop.example/style=grey>b</a><a href='https://shop.example/?a=1&amp;b= /style=c'>c</a>"
+        '<a title="1 > 0 /style=" href = "https://shop.example/style=white" style=top:0>d</a>',
         "area": '<img usemap="#m" src="cid:p0"><map name=m><area href="javascript:alert(1)" shape=default></map>',
         "refresh": '<meta http-equiv=refresh content="0;url=BEACON/r"><meta http-equiv="refresh" content="0;PORTAL/">',
         "meta policy": '<meta http-equiv="Content-Security-Policy" content="script-src *"><meta name=referrer '

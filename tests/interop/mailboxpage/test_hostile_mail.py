@@ -87,5 +87,13 @@ def test_hostile_mail_does_nothing(browser: str) -> None:
         "style",
         "base",
     }
+    assert [one["links"] for one in result["shown"] if one["name"] == "style in addresses"] == [
+        [
+            "https://shop.example/style=black/x?y=1",
+            "https://shop.example/style=grey",
+            "https://shop.example/?a=1&b=%20/style=c",
+            "https://shop.example/style=white",
+        ]
+    ]
     # What is harmless is still there.
     assert {"p", "table", "td", "a", "img", "details", "b", "i"} <= tags

@@ -50,6 +50,8 @@ def _add_test_calls(portal: FakePortal, app: Flask) -> None:
             portal.state.used += 1_000_000
         elif what == "refuse":
             portal.state.refuse["/api/send"] = (409, {"error": "generation", "reference": "QKXM-4821"})
+        elif what == "end":
+            portal.state.refuse["/api/drafts"] = (401, {"error": "signed-out", "reference": "TEST-0401"})
         else:
             portal.state.refuse.clear()
         return Response(status=204)
@@ -94,6 +96,8 @@ def test_reply_is_written_saved_sent_and_confirmed() -> None:
     assert "The password was changed elsewhere. Your draft is kept." in result["refused"]
     assert "QKXM-4821" in result["refused"]
     assert result["kept"] == "one more"
+    assert result["over"].startswith("You are signed out. Please sign in again.")
+    assert result["stays"] == "one more and more"
     assert result["errors"] == []
     assert not state.drafts
 

@@ -73,7 +73,9 @@ def test_whole_visit_on_the_real_portal(browser: str, tmp_path: Path) -> None:
         box = SealedBox(portal=site.settings.portal_id)
         samples = fill_box(box)
         _push(site, box)
-        result = walk(url, "visit", browser=browser, name=LOGIN_NAME, password=PASSWORD, next=NEXT)
+        another = site.make_box()
+        other = {"login_id": another.login_id, "kdf": 1, "auth": encode_b64(another.auth)}
+        result = walk(url, "visit", browser=browser, name=LOGIN_NAME, password=PASSWORD, next=NEXT, other=other)
         entries = site.pull()
         node = site.first
         chunks = {
@@ -91,6 +93,9 @@ def test_whole_visit_on_the_real_portal(browser: str, tmp_path: Path) -> None:
     assert result["drafts"].startswith("No drafts.")
     assert "This browser" in result["sessions"][0]
     assert result["errors"] == []
+
+    assert result["why"].startswith("You are signed out. Please sign in again. A browser holds one mailbox")
+    assert {entry["box"] for entry in entries if entry.get("box")} == {box.box}
 
     kinds = [entry["kind"] for entry in entries]
     assert kinds.index("rekey") > 0

@@ -111,6 +111,13 @@ export async function run({ browser, page, input, downloads }) {
   await press(page, "Send securely");
   result.refused = await until(async () => (await text(page, "#toast")) && text(page, "#toast"), "the refusal");
   result.kept = await page.$eval("#text", (one) => one.value);
+
+  // --- the session is over while somebody types: said at once, and the text stays for who does not leave it
+  await fetch(`${input.url}/test/end`, { method: "POST" });
+  await page.type("#text", " and more");
+  result.over = await until(async () => seen.dialogs.length && (await text(page, "#toast")).includes("signed out") && text(page, "#toast"), "the words for an ended session");
+  result.stays = await page.$eval("#text", (one) => one.value);
+  seen.dialogs.length = 0;
   await fetch(`${input.url}/test/accept`, { method: "POST" });
   await press(page, "Discard");
   await until(() => page.$("dialog[open]"), "the question");
@@ -138,6 +145,6 @@ export async function run({ browser, page, input, downloads }) {
   await until(async () => new URL(page.url()).pathname === "/", "the sign-in page");
   result.closed = await until(() => text(page, "#problem"), "what happened");
   check(!seen.dialogs.length, `dialogs: ${seen.dialogs}`);
-  result.errors = seen.errors.filter((words) => !/409|Failed to load resource/.test(words));
+  result.errors = seen.errors.filter((words) => !/40[19]|Failed to load resource/.test(words));
   return result;
 }

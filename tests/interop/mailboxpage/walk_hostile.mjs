@@ -47,7 +47,7 @@ export async function run({ browser, page, input }) {
     for (const [href, target, rel] of found.links) {
       check(/^(https?|mailto|tel):/.test(href) && target === "_blank" && rel.includes("noopener"), `${name}: link ${href} ${target} ${rel}`);
     }
-    shown.push({ name, tags: found.tags });
+    shown.push({ name, tags: found.tags, links: found.links.map(([href]) => href) });
     check(page.url().startsWith(mailbox.split("#")[0]), `${name}: the page went to ${page.url()}`);
   }
   check(!seen.dialogs.length, `dialogs: ${seen.dialogs}`);

@@ -9,7 +9,7 @@ export async function run({ page, input, downloads }) {
   const result = {};
   await signIn(page, input.url, input);
   result.rows = await until(async () => (await readRows(page)).length && readRows(page), "the inbox");
-  await page.click("#list a.mail");
+  await page.$eval("#list a.mail", (one) => one.click());
   const frame = await (await until(() => page.$("iframe.mail-frame"), "the frame")).contentFrame();
   await until(() => frame.evaluate(() => document.body.textContent.includes("Kind regards")), "the body");
   await until(() => frame.evaluate(() => document.images[0]?.naturalWidth === 1), "the picture");
@@ -28,11 +28,24 @@ export async function run({ page, input, downloads }) {
   await allSaved(page);
   await page.reload();
   await until(async () => (await page.$("#text")) && (await page.$eval("#text", (one) => one.value)) === "Signed. Grüße", "the draft after a reload");
+
+  // --- another tab opens another box: whoever comes back learns of it, and nothing goes into that box
+  await page.evaluate(async (body) => {
+    await fetch("/api/login", { method: "POST", headers: { "Content-Type": "application/json", "X-Letterlock": "1" }, body: JSON.stringify(body) });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, input.other);
+  await until(async () => new URL(page.url()).pathname === "/", "the sign-in page after another box was opened");
+  result.why = await until(() => text(page, "#problem"), "why");
+  await signIn(page, input.url, input);
+  await open(page, "#/drafts");
+  await until(async () => (await readRows(page)).length === 1, "the draft after a new sign-in");
+  await page.$eval("#list a.mail", (one) => one.click());
+  await until(async () => (await page.$("#text")) && (await page.$eval("#text", (one) => one.value)) === "Signed. Grüße", "its text");
   await press(page, "Send securely");
   await until(async () => (await readTitle(page)) === "Your reply is on its way", "the page after sending");
   await open(page, "#/sent");
   result.sent = await until(async () => (await readRows(page)).length && readRows(page), "the reply in Sent");
-  await page.click("#list a.mail");
+  await page.$eval("#list a.mail", (one) => one.click());
   await until(async () => (await text(page, "#read .mail-text")) === "Signed. Grüße", "the text in Sent");
   await open(page, "#/drafts");
   result.drafts = await until(() => text(page, "#list .empty"), "no drafts");
@@ -45,7 +58,7 @@ export async function run({ page, input, downloads }) {
   await until(async () => (await text(page, "#toast")).startsWith("Your password was changed."), "the new password");
   await press(page, "Sign out");
   await until(async () => new URL(page.url()).pathname === "/", "the sign-in page");
-  result.errors = [...seen.errors];
+  result.errors = seen.errors.filter((words) => !words.includes("401"));
   await signIn(page, input.url, { name: input.name, password: input.next });
   result.again = await until(async () => (await readRows(page)).length && readRows(page), "the inbox under the new password");
   return result;

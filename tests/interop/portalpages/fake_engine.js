@@ -107,7 +107,8 @@ export function createEngine() {
       await pause(asked.has("slow") ? 60000 : 50);
       play(password);
       globalThis.signedIn = { loginName, password, code };
-      return { mustChange: password !== "an own good password", firstPassword: true, state: "first" };
+      const isOwn = ["an own good password", "ein gutes eigenes Passwort"].includes(password);
+      return { mustChange: !isOwn, firstPassword: true, state: "first", lang: password.startsWith("ein ") ? "de" : "" };
     },
     async changePassword(session, { newPassword }) {
       await pause(50);

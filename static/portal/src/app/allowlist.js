@@ -47,11 +47,13 @@ const readBody = getter(Document, "body");
 const HIDDEN_STYLE = "data-style";
 
 /**
- * Style attributes under another name, which buildBody reads. What this misses or takes for one changes nothing but looks:
- * the outcome is parsed and judged as any mail is. @param {string} untrusted HTML @returns {string}
+ * Style attributes under another name, which buildBody reads; values stay as they are: one may be an address with
+ * "/style=" in it. What this misses or takes for one changes nothing but looks: the outcome is parsed and judged as any
+ * mail is. @param {string} untrusted HTML @returns {string}
  */
 export function hideStyles(untrusted) {
-  return untrusted.replace(/<[a-z][^<>]*/gi, (tag) => tag.replace(/([\s/])style(?=\s*=)/gi, `$1${HIDDEN_STYLE}`));
+  return untrusted.replace(/<[a-z](?:=\s*(["']).*?\1|[^<>])*/gis, (tag) =>
+    tag.replace(/=\s*(?:(["']).*?\1|\S*)|([\s/])style(?=\s*=)/gis, (all, quote, gap) => (gap ? gap + HIDDEN_STYLE : all)));
 }
 
 /** @param {string} untrusted @returns {string|null} the address of a link that may be followed, or null */

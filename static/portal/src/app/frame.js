@@ -6,19 +6,19 @@
 
 import { buildBody, hideStyles } from "./allowlist.js";
 
-const LOOK = `
-  :root { color-scheme: light; background: #fff; }
-  body { margin: 0; padding: 12px; font: 16px/1.55 Inter, system-ui, sans-serif; color: #15212b; overflow-wrap: anywhere; overflow-y: hidden; }
-  img { max-width: 100%; }
-  img:not([height]) { height: auto; }
-  table { overflow-wrap: normal; max-width: 100%; }
-  pre { white-space: pre-wrap; }
-  blockquote { margin: 0 0 0 4px; padding-left: 12px; border-left: 2px solid #7b8894; }
-  a { color: #0e5a63; }
-  :focus-visible { outline: 3px solid #0b57d0; outline-offset: 2px; }
-  body > :first-child { margin-top: 0; }
-  @media (prefers-color-scheme: light) { body { padding: 4px 0; } }
-  @media print { body { padding: 0; } }`;
+// Without spaces: it goes to the reader as it stands here.
+const LOOK = `:root{color-scheme:light;background:#fff}
+body{margin:0;padding:12px;font:16px/1.55 Inter,system-ui,sans-serif;color:#15212b;overflow-wrap:anywhere;overflow-y:hidden}
+img{max-width:100%}
+img:not([height]){height:auto}
+table{overflow-wrap:normal;max-width:100%}
+pre{white-space:pre-wrap}
+blockquote{margin:0 0 0 4px;padding-left:12px;border-left:2px solid #7b8894}
+a{color:#0e5a63}
+:focus-visible{outline:3px solid #0b57d0;outline-offset:2px}
+body>:first-child{margin-top:0}
+@media (prefers-color-scheme:light){body{padding:4px 0}}
+@media print{body{padding:0}}`;
 const MOST_HEIGHT = 100000;
 const KEYS = ["j", "k", "r", "/", "?", "Escape"];
 

@@ -1,4 +1,5 @@
-// The mailbox page: opens what the sign-in left in this tab, then draws what the address after # names.
+// The mailbox: takes the session that the sign-in opened on this page, or opens what it left in this tab, then draws what
+// the address after # names.
 //
 // It must not store mail anywhere: what is opened lives in this tab's memory. Writes no HTML: see dom.js.
 
@@ -59,7 +60,8 @@ class App {
     addEventListener("hashchange", () => this.show());
     // Whoever closes the tab has decided; a phone ends pages that are out of sight without another word.
     addEventListener("pagehide", () => void this.finishLeaving());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && void this.finishLeaving());
+    // Who comes back learns at once that another tab has opened another box meanwhile, before anything is typed.
+    document.addEventListener("visibilitychange", () => void (document.visibilityState === "hidden" ? this.finishLeaving() : this.refresh()));
     rememberLanguage();
     // A file that is let go beside the composer must not take the place of the page.
     for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
@@ -330,6 +332,7 @@ class App {
     if (this.ending) return;
     this.ending = true;
     const saving = this.#page?.close?.();
+    this.#page = null;
     this.idle?.tell();
     if (!told) {
       await saving;
@@ -348,9 +351,13 @@ class App {
   }
 
   out(why = "") {
-    this.ending = true;
-    // Nothing of the mail stays on the screen, nor comes back by the browser's back button.
-    document.querySelector("main").replaceChildren();
+    clearInterval(this.ticking);
+    // Nothing of the mail stays on the screen, nor comes back by the browser's back button. Text that was not saved stays
+    // for as long as the browser asks about it, and for who stays to copy it.
+    const clear = () => document.querySelector("main").replaceChildren();
+    addEventListener("pagehide", clear);
+    if (this.#page?.isUnsaved?.()) this.say(this.words.t(why), MINUTES);
+    else clear();
     location.replace(`/${page.suffix ?? ""}${why && `#${why}`}`);
   }
 }

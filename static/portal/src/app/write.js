@@ -63,6 +63,7 @@ export async function showWriter(app, pane, { re, draft }) {
     conflict.hidden = composer.state !== "conflict";
     uploads.draw();
   });
+  composer.addEventListener("unsaved", ({ detail }) => app.quiet(detail));
   composer.addEventListener("saved", () => {
     saved.textContent = words.t("draft-saved", { time: words.clock(words.now()) });
     app.keepDraft(composer);
@@ -118,11 +119,11 @@ export async function showWriter(app, pane, { re, draft }) {
     ),
   )));
 
-  const warn = (event) => {
-    if (composer.state === "dirty" || composer.state === "saving" || uploads.isBusy() || sending) event.preventDefault();
-  };
+  const isUnsaved = () => composer.state === "dirty" || composer.state === "saving" || uploads.isBusy() || sending;
+  const warn = (event) => isUnsaved() && event.preventDefault();
   addEventListener("beforeunload", warn);
   return {
+    isUnsaved,
     close() {
       removeEventListener("beforeunload", warn);
       uploads.stop();

@@ -27,6 +27,8 @@ export class Argon {
   #next = 1;
   /** @type {Map<number, {resolve: (master: Uint8Array) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
+  /** Its script did not load or broke off: nothing answers any more. */
+  failed = false;
 
   /** @param {string} url of argon-worker.js */
   constructor(url) {
@@ -38,6 +40,7 @@ export class Argon {
       else one?.resolve(data.master);
     });
     this.#worker.addEventListener("error", () => {
+      this.failed = true;
       for (const { reject } of this.#waiting.values()) reject(new Error("the worker for Argon2id did not start"));
       this.#waiting.clear();
     });

@@ -22,8 +22,8 @@ const ROWS = [
   "12345678901234567890", "09876543210987654321", "qwertzuiopasdfghjklyxcvbnm", "qwertyuiopasdfghjklzxcvbnm", "abcdefghijklmnopqrstuvwxyz",
   "1q2w3e4r5t6z7u8i9o0p", "1q2w3e4r5t6y7u8i9o0p", "1qay2wsx3edc4rfv5tgb", "1qaz2wsx3edc4rfv5tgb",
 ];
-/** InputError's code by what checkOwnPassword says. */
-const CODES = { short: "short", long: "long", form: "first-form", name: "login-name", common: "common" };
+/** InputError's code by what checkOwnPassword says, where they differ. @type {Record<string, string>} */
+const CODES = { form: "first-form", name: "login-name" };
 
 /** @param {string} folded lower case @returns {boolean} */
 export function isCommonPassword(folded) {
@@ -40,5 +40,5 @@ export const COMMON_PASSWORDS = Object.freeze({ has: isCommonPassword });
 /** @param {string} password @param {string} loginName in its normal form, "" where there is none. Throws InputError short|long|first-form|login-name|common */
 export function checkNewPassword(password, loginName) {
   const fault = checkOwnPassword(password, loginName, /** @type {any} */ (COMMON_PASSWORDS));
-  if (fault) throw new InputError(CODES[fault]);
+  if (fault) throw new InputError(CODES[fault] ?? fault);
 }

@@ -2,7 +2,7 @@
  * A reply being written: draft, attachments, sending. sealed-mailbox 8, 9, 10.
  * The draft's id is the reply's, so parts are sent as they lie. A part number is never used twice.
  */
-import { countParts, Fields, fromB64, InputError, isId, newId, newMessageKey, openSelf, SealedDataError, sealSelf, sealUp, toB64, toUtf8, writeJson } from "../../sealed.js";
+import { countParts, Fields, formatTime, fromB64, InputError, isId, newId, newMessageKey, openSelf, SealedDataError, sealSelf, sealUp, toB64, toUtf8, writeJson } from "../../sealed.js";
 import { ApiError, RefusedError } from "./errors.js";
 import { Upload } from "./parts.js";
 
@@ -22,7 +22,7 @@ export const MAX_TEXT = 100_000;
  * @typedef {import("./session.js").Session} Session
  */
 
-/** Events: "change" (attachments, state), "saved", "conflict" (changed in another tab or device). */
+/** Events: "change" (attachments, state), "saved", "unsaved" (detail: why), "conflict" (changed in another tab or device). */
 export class Composer extends EventTarget {
   /** @type {"clean" | "dirty" | "saving" | "saved" | "conflict" | "sending" | "sent"} */
   state = "clean";
@@ -198,7 +198,7 @@ export class Composer extends EventTarget {
     this.#changes += 1;
     if (this.state !== "conflict") this.#setState("dirty");
     clearTimeout(this.#timer);
-    if (this.#autosave) this.#timer = setTimeout(() => this.save().catch(() => {}), AUTOSAVE);
+    if (this.#autosave) this.#timer = setTimeout(() => this.save().catch((detail) => this.dispatchEvent(new CustomEvent("unsaved", { detail }))), AUTOSAVE);
   }
 
   #tell() {
@@ -234,8 +234,7 @@ export class Composer extends EventTarget {
   async #seal() {
     const { id, re, to, subject, text } = this;
     const attachments = this.attachments.map(({ i, name, type, size, state }) => ({ i, name, type, size, done: state === "done" }));
-    const time = `${new Date().toISOString().slice(0, 19)}Z`;
-    const octets = writeJson({ v: 1, id, re, to, subject: wellFormed(subject), text: wellFormed(text), time, key: toB64(this.#key), next: this.#next, attachments });
+    const octets = writeJson({ v: 1, id, re, to, subject: wellFormed(subject), text: wellFormed(text), time: formatTime(), key: toB64(this.#key), next: this.#next, attachments });
     if (octets.length > MAX_DRAFT) throw new InputError("too-large");
     return sealSelf(this.#session.newest, "draft", id, octets);
   }
@@ -320,11 +319,6 @@ export class Composer extends EventTarget {
     for (const attachment of this.attachments) if (missing.has(attachment.i)) attachment.state = "lost";
     this.#textPart = null;
   }
-}
-
-/** @param {Context} context @param {Session} session @param {string} id @param {() => void} maySeal @returns {Promise<Composer>} */
-export async function openDraft(context, session, id, maySeal) {
-  return Composer.open(context, session, id, maySeal);
 }
 
 /** @param {Context} context @param {Session} session @returns {Promise<DraftRow[]>} newest first */

@@ -23,6 +23,7 @@ export class CoreEngine {
   }
 
   #startWorker() {
+    if (this.#worker?.failed) this.endWorker();
     this.#worker ??= new Argon(this.#workerUrl);
     return this.#worker;
   }

@@ -11,7 +11,7 @@ export class EntryEngine extends CoreEngine {
     return session;
   }
 
-  /** After a reload or on the next page. @returns {Promise<import("./session.js").Session | null>} null: sign in again */
+  /** After a reload, or on the same page in another language. @returns {Promise<import("./session.js").Session | null>} null: sign in again */
   async resume() {
     return resume(this.context);
   }

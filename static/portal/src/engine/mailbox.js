@@ -3,7 +3,7 @@
  * A message that fails stands as damaged and is reported, signed; the rest works.
  */
 import { openDown, openSent, SealedDataError, sealUp } from "../../sealed.js";
-import { Composer, listDrafts, openDraft } from "./compose.js";
+import { Composer, listDrafts } from "./compose.js";
 import { ApiError, RefusedError } from "./errors.js";
 import { downloadPart } from "./parts.js";
 
@@ -225,7 +225,7 @@ export class Mailbox extends EventTarget {
 
   /** @param {string} id @returns {Promise<Composer>} */
   async openDraft(id) {
-    return openDraft(this.#context, this.session, id, () => this.#checkSealing());
+    return Composer.open(this.#context, this.session, id, () => this.#checkSealing());
   }
 
   #tell() {

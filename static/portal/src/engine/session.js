@@ -227,7 +227,7 @@ async function openFromTab(context) {
   }
 }
 
-/** After a reload or on the next page. @param {Context} context @returns {Promise<Session | null>} null: sign in again */
+/** After a reload, or on the same page in another language. @param {Context} context @returns {Promise<Session | null>} null: sign in again */
 export async function resume(context) {
   const found = await openFromTab(context);
   if (!found) return null;

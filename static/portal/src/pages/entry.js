@@ -3,7 +3,7 @@
 
 import { startMailbox } from "../app/mailbox.js";
 import { createEngine } from "../engine/engine.js";
-import { find, readPage } from "./shell.js";
+import { find, keepFragment, readPage } from "./shell.js";
 import { showSignIn } from "./signin.js";
 
 const { page } = readPage();
@@ -15,6 +15,8 @@ function enterMailbox(session) {
   const take = (name) => [.../** @type {Element} */ (parts.querySelector(`[data-part=${name}]`)).childNodes];
   // In place of the sign-in's entry in the history: going back leads to where the reader came from.
   history.replaceState(null, "", `/mailbox${page.suffix}`);
+  // Code and user name were for the sign-in; here nothing would take them out of the address again.
+  keepFragment("");
   document.body.className = "app";
   find("main").replaceChildren(...take("main"));
   document.querySelector(".bar-links")?.prepend(...take("bar"));

@@ -7,7 +7,7 @@ import { COMMON_PASSWORDS } from "../engine/common_passwords.js";
 import { createEngine } from "../engine/join_engine.js";
 import { rememberLanguage } from "../app/language.js";
 import { normaliseLoginName } from "../sealed/forms.js";
-import { wireNewPassword } from "./password.js";
+import { checkPdfPassword, wireNewPassword } from "./password.js";
 import {
   checkFields, doWork, explainError, find, keepFragment, markField, onSubmit, openForm, readPage, showNote, showSection, typed, wipe, wipeOnLeave, wireReveals,
 } from "./shell.js";
@@ -20,7 +20,12 @@ const wantsPdf = () => /** @type {HTMLInputElement} */ (find("want-pdf")).checke
 
 /** @type {import("../engine/join.js").Invitation | null} */
 let invitation = null;
-const passwords = wireNewPassword({ t, loginName: () => (wantsPdf() ? "" : typed("login-name")), forPdf: wantsPdf, common: COMMON_PASSWORDS });
+const passwords = wireNewPassword({
+  t,
+  loginName: () => (wantsPdf() ? "" : typed("login-name")),
+  findMore: (password) => (wantsPdf() ? checkPdfPassword(password) : ""),
+  common: COMMON_PASSWORDS,
+});
 
 function checkName() {
   try {

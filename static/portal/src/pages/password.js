@@ -5,15 +5,17 @@ import { checkFields, find, markField } from "./shell.js";
 import { rateStrength } from "./strength.js";
 
 const WORDS = ["", "password.weak", "password.fair", "password.good", "password.best"];
-/** Names of the rules, in the page's words. */
-const RULES = { short: "password.short", long: "password.long", form: "password.first-form", "first-form": "password.first-form", name: "password.login-name", "login-name": "password.login-name", common: "password.common", same: "password.same" };
+/** Names of the rules in the page's words, where checkOwnPassword calls them otherwise. */
+const RULES = { form: "first-form", name: "login-name" };
 /** Most readers cut a PDF's password there (pdf.md 2.4). */
 const MOST_PDF = 32;
 
 /** @param {string} code @param {(name: string, values?: Object) => string} t @param {string} [password] @returns {string} */
 export function sayRule(code, t, password = "") {
   const missing = Math.max(1, MIN_PASSWORD - [...password.normalize("NFC")].length);
-  return t(RULES[code] ?? "error.unknown", { n: missing });
+  const name = `password.${RULES[code] ?? code}`;
+  const words = t(name, { n: missing });
+  return words === name ? t("error.unknown") : words;
 }
 
 /**
@@ -28,11 +30,11 @@ export function checkPdfPassword(password) {
 
 /**
  * Wires the two fields of templates/portal/fields.html.
- * @param {{t: (name: string, values?: Object) => string, loginName: () => string, current?: () => string, forPdf?: () => boolean, common?: {has: (password: string) => boolean}}} options
- *   loginName: as typed; current: the password that is to be replaced; forPdf: whether the PDF rules hold now
+ * @param {{t: (name: string, values?: Object) => string, loginName: () => string, current?: () => string, findMore?: (password: string) => string, common?: {has: (password: string) => boolean}}} options
+ *   loginName: as typed; current: the password that is to be replaced; findMore: the rule that it breaks on top of those of a mailbox, or ""
  * @returns {{check: () => boolean, refuse: (code: string) => void, update: () => void}} check marks the fields and says whether both are right
  */
-export function wireNewPassword({ t, loginName, current = () => "", forPdf = () => false, common = new Set() }) {
+export function wireNewPassword({ t, loginName, current = () => "", findMore = () => "", common = new Set() }) {
   const first = /** @type {HTMLInputElement} */ (find("new-password"));
   const second = /** @type {HTMLInputElement} */ (find("repeat-password"));
   const status = find("strength");
@@ -53,8 +55,8 @@ export function wireNewPassword({ t, loginName, current = () => "", forPdf = () 
     const rule = checkOwnPassword(first.value, readName(), common);
     if (rule) return sayRule(rule, t, first.value);
     if (current() && first.value.normalize("NFC") === current().normalize("NFC")) return t("password.same");
-    const pdf = forPdf() && checkPdfPassword(first.value);
-    return pdf ? t(pdf) : "";
+    const more = findMore(first.value);
+    return more && t(more);
   }
 
   function update() {

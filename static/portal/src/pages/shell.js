@@ -23,11 +23,10 @@ export function takeFragment() {
   return fragment;
 }
 
-/** Links to the other language keep what came behind #. @param {string} fragment */
+/** Links to the other language keep what came behind #, or lose it again. @param {string} fragment */
 export function keepFragment(fragment) {
-  if (!fragment) return;
-  for (const link of document.querySelectorAll("a[data-language]")) {
-    link.setAttribute("href", `${link.getAttribute("href")}#${fragment}`);
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-language]"))) {
+    link.setAttribute("href", link.search + (fragment && `#${fragment}`));
   }
 }
 

@@ -36,7 +36,8 @@ function openMailbox() {
   const fields = SECRETS.map((id) => /** @type {HTMLInputElement} */ (find(id)));
   setTimeout(() => fields.forEach((field) => { field.value = ""; }), 1000);
   if (page.chosen || !["de", "en"].includes(opened.lang) || opened.lang === page.lang) enterMailbox(opened);
-  else location.assign(`/mailbox?lang=${opened.lang}`);
+  // In place of the sign-in, here too: going back must not lead into the mailbox again.
+  else location.replace(`/mailbox?lang=${opened.lang}`);
 }
 
 /** @param {string} id @returns {string} what is wrong with an address, or "" */
