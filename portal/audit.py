@@ -12,6 +12,7 @@ Obeys portal.md 3.8.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -19,9 +20,10 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from relay.core.clock import Clock
 from relay.core.errors import ConfigurationError
@@ -120,7 +122,9 @@ class AuditChain:
                 head = {"n": state.n, "time": format_time(self._clock.now_ms()), "event": event, **fields}
                 body = json.dumps(head | {"previous": encode_b64(state.previous)}, separators=(",", ":"))
                 line = state.seal(body.encode())
-                log.write(line)
+                if log.write(line) != len(line):
+                    # The next one cuts it off and takes its number.
+                    raise OSError(errno.ENOSPC, "only a part of the line was written")
                 os.fsync(log.fileno())
                 # In place: the old key must not stay in a file that nobody names any more.
                 os.pwrite(key_file.fileno(), state.after(line).encode(), 0)
@@ -133,26 +137,39 @@ class AuditChain:
 
 def _catch_up(state: _State, descriptor: int) -> _State:
     """Return the state for the next line: after a crash the last one may be torn, or there and its key not moved on."""
-    size = os.fstat(descriptor).st_size
-    start = max(0, size - 4096)
-    tail = os.pread(descriptor, size - start, start)
-    whole = tail.rfind(b"\n") + 1
-    os.ftruncate(descriptor, start + whole)
+    size, line = _find_end(descriptor)
+    os.ftruncate(descriptor, size)
     os.lseek(descriptor, 0, os.SEEK_END)
-    line = tail[tail.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
     with contextlib.suppress(ValueError, KeyError, TypeError):
         if line and json.loads(line)["n"] == state.n:
             return state.after(line)
     return state
 
 
+def _find_end(descriptor: int) -> tuple[int, bytes]:
+    """Return how many octets of a chain are whole lines, and the last of these."""
+    size = os.fstat(descriptor).st_size
+    start = max(0, size - 4096)
+    tail = os.pread(descriptor, size - start, start)
+    whole = tail.rfind(b"\n") + 1
+    return start + whole, tail[tail.rfind(b"\n", 0, max(0, whole - 1)) + 1 : whole]
+
+
 def verify_chain(chain: str, lines: Iterable[bytes], first_key: bytes | None, present: bytes | None) -> int:
     """Check a chain from its first line on; return how many lines there are. Raises AuditError.
 
     Without the first key only the chain of hashes is checked, which an intruder can make anew. `present` is what the
-    key file holds: it must be what the first key has become, else lines are missing at the end.
+    key file held, at the same moment or before: the first key must have become it at one of the lines, else lines are
+    missing at the end. Lines behind it are authenticated like all; who cuts lines off has no key from before them.
     """
     state = _first_state(first_key or bytes(KEY_OCTETS), chain)
+    held = None
+    if first_key is not None and present is not None:
+        try:
+            held = _read_state(present)
+        except (ValueError, EncodingError) as error:
+            raise AuditError(f"{chain}: its key file cannot be read") from error
+    was_held = held is None or (held.n, held.key) == (state.n, state.key)
     count = 0
     for line in lines:
         body, found, _ = line.rpartition(_MAC)
@@ -168,15 +185,9 @@ def verify_chain(chain: str, lines: Iterable[bytes], first_key: bytes | None, pr
             raise AuditError(f"{chain}: line {count + 1} was changed, or the key is another chain's")
         state = state.after(line)
         count += 1
-    if first_key is not None and present is not None:
-        try:
-            held = _read_state(present)
-        except (ValueError, EncodingError) as error:
-            raise AuditError(f"{chain}: its key file cannot be read") from error
-        # A crash between line and key leaves the key one behind.
-        ahead = _State(held.n + 1, hmac.digest(held.key, _NEXT, hashlib.sha256), state.previous)
-        if not any((one.n, one.key) == (state.n, state.key) for one in (held, ahead)):
-            raise AuditError(f"{chain}: lines are missing at the end, or the key was replaced")
+        was_held = was_held or (held is not None and (held.n, held.key) == (state.n, state.key))
+    if not was_held:
+        raise AuditError(f"{chain}: lines are missing at the end, or the key was replaced")
     return count
 
 
@@ -198,12 +209,20 @@ def verify_files(folder: Path, first_key: bytes | None) -> dict[str, int]:
     for chain in CHAINS:
         key_file = folder / f"{chain}.key"
         try:
-            with key_file.open("rb") as held, key_file.with_suffix(".jsonl").open("rb") as lines:
-                # So that no line is written between reading one and the other.
+            with key_file.open("rb") as held, key_file.with_suffix(".jsonl").open("rb") as log:
+                # Held for these two alone: sign-ins wait for it. What is a whole line is never written again.
                 fcntl.flock(held, fcntl.LOCK_SH)
-                found[chain] = verify_chain(chain, lines, first_key, held.read(512))
+                present, size = held.read(512), _find_end(log.fileno())[0]
+                fcntl.flock(held, fcntl.LOCK_UN)
+                found[chain] = verify_chain(chain, _read_lines(log, size), first_key, present)
         except OSError as error:
             raise ConfigurationError(
                 "audit", f"{key_file} cannot be read ({error.strerror})", "Run `letterlock-portal audit begin` once"
             ) from error
     return found
+
+
+def _read_lines(log: BinaryIO, size: int) -> Iterator[bytes]:
+    while size > 0 and (line := log.readline(size)):
+        size -= len(line)
+        yield line

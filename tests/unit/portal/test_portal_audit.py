@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
+import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from portal.audit import AuditChain, AuditError, audit_folder, begin_chains, verify_files
+from portal.audit import AuditChain, AuditError, audit_folder, begin_chains, verify_chain, verify_files
 from portal.cli import main
 from portal.installation import Choices, create_portal
 from relay.core.errors import ConfigurationError
@@ -93,6 +98,54 @@ def test_a_crash_in_the_middle_leaves_a_good_chain(state: Path, first_key: bytes
         assert verify_files(audit_folder(state), first_key)["web"] == 6
     AuditChain(state, "web", SteppedClock()).note("rekeyed", gen=7)
     assert verify_files(audit_folder(state), first_key)["web"] == (6 if what == "line-torn" else 7)
+
+
+class ShortFile(io.FileIO):
+    """What a disk does that is full before the line's end."""
+
+    def write(self, octets: Any, /) -> int:
+        return super().write(bytes(octets)[:-20])
+
+
+def test_a_full_disk_breaks_no_chain(state: Path, first_key: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = files(state)[1].read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, mode, buffering: ShortFile(path, mode))
+        AuditChain(state, "web", SteppedClock()).note("rekeyed", gen=6)
+    assert files(state)[1].read_bytes() == key
+    assert not files(state)[0].read_bytes().endswith(b"\n")
+    assert verify_files(audit_folder(state), first_key)["web"] == 5
+    AuditChain(state, "web", SteppedClock()).note("rekeyed", gen=7)
+    assert verify_files(audit_folder(state), first_key)["web"] == 6
+
+
+def test_who_verifies_stops_nobody_from_writing(state: Path, first_key: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verify(chain: str, lines: Iterable[bytes], *keys: bytes | None) -> int:
+        with (audit_folder(state) / f"{chain}.key").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        AuditChain(state, chain, SteppedClock()).note("signed-in")
+        return verify_chain(chain, lines, *keys)
+
+    monkeypatch.setattr("portal.audit.verify_chain", verify)
+    assert verify_files(audit_folder(state), first_key) == {"web": 5, "link": 1}
+    assert verify_files(audit_folder(state), first_key) == {"web": 6, "link": 2}
+
+
+def test_a_copy_is_good_when_its_keys_were_copied_first(state: Path, first_key: bytes, tmp_path: Path) -> None:
+    """As the operator's page says it, with sign-ins between the two and a line that is just being written."""
+    copy = tmp_path / "copy"
+    shutil.copytree(audit_folder(state), copy)
+    chain = AuditChain(state, "web", SteppedClock())
+    for _ in range(2):
+        chain.note("signed-in")
+    lines, key = (path.read_bytes() for path in files(state))
+    (copy / "web.jsonl").write_bytes(lines + lines[:50])
+    assert verify_files(copy, first_key)["web"] == 7
+    # The other way round it cannot be told from lines that were taken away.
+    (copy / "web.key").write_bytes(key)
+    (copy / "web.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[:6]))
+    with pytest.raises(AuditError, match="missing at the end"):
+        verify_files(copy, first_key)
 
 
 def test_threads_and_processes_write_one_chain(state: Path, first_key: bytes) -> None:
