@@ -72,17 +72,26 @@ def _reseal_kind(store: Store, kind: _Sealed) -> int:
 
 
 def pad_capsules(store: Store, limit: int = _AT_ONCE) -> int:
-    """Fill up capsules that an older version stored as they came (CAPSULE_BLOCK); return how many."""
+    """Fill up capsules that an older version stored as they came (CAPSULE_BLOCK), about `limit` of them; return how
+    many. Those that no key opens stay as they are and keep none behind them waiting."""
     is_short = func.length(box.c.capsule) % CAPSULE_BLOCK != ROW_SEAL_OCTETS
-    with store.main.read() as connection:
-        query = select(box.c.id).where(box.c.capsule.is_not(None), is_short).limit(limit)
-        found = [load_box(connection, id_) for id_ in connection.execute(query).scalars().all()]
+    short = select(box.c.id).where(box.c.capsule.is_not(None), is_short).order_by(box.c.id).limit(limit)
     done = 0
-    for row in found:
-        octets = open_capsule_row(store, row) if row is not None else None
-        if row is not None and row.capsule is not None and octets is not None:
-            new = store.rows.seal(CAPSULE, row.id, "", pad_capsule(octets))
-            done += _replace(store, _ALL[0], row.capsule, new)
+    last: str | None = None
+    while done < limit:
+        with store.main.read() as connection:
+            # The row of nobody has the empty id, so the first one is behind nothing.
+            query = short if last is None else short.where(box.c.id > last)
+            found = [load_box(connection, id_) for id_ in connection.execute(query).scalars().all()]
+        if not found:
+            break
+        for row in found:
+            assert row is not None
+            last = row.id
+            octets = open_capsule_row(store, row)
+            if row.capsule is not None and octets is not None:
+                new = store.rows.seal(CAPSULE, row.id, "", pad_capsule(octets))
+                done += _replace(store, _ALL[0], row.capsule, new)
     return done
 
 

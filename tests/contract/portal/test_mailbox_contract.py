@@ -415,6 +415,23 @@ class TestOlderDatabase:
         assert count_rows(store) == 3
         assert site.first.browser("192.0.2.9").login(box).status_code == 200
 
+    def test_capsules_that_no_key_opens_keep_none_behind_them_short(self, small_site: Site) -> None:
+        from portal.store.boxes import CAPSULE, load_box
+        from portal.store.reseal import pad_capsules
+
+        store = small_site.first.portal.store
+        boxes = sorted((small_site.make_box() for _ in range(4)), key=lambda box: box.id)
+        shorts = [store.rows.seal(CAPSULE, box.id, "", box.capsule) for box in boxes]
+        with store.main.write() as connection:
+            for box, short in zip(boxes, shorts, strict=True):
+                values = {"capsule": short.sealed, "capsule_key": short.row_key}
+                connection.execute(update(box_table).where(box_table.c.id == box.id).values(**values))
+        store.rows.shred(short.row_key for short in shorts[:3])
+        assert [pad_capsules(store, limit=2) for _ in range(2)] == [1, 0]
+        with store.main.read() as connection:
+            rows = [load_box(connection, box.id) for box in boxes]
+        assert [row.capsule == short for row, short in zip(rows, shorts, strict=True) if row] == [True] * 3 + [False]
+
     def test_a_newer_one_is_refused(self, small_site: Site) -> None:
         with small_site.first.portal.store.main.write() as connection:
             connection.execute(update(revision).values(number=REVISION + 1))
