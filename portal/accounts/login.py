@@ -60,6 +60,14 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
+class _Refused:
+    """What is said of a try; `shuts_link`: it was one too many for a reply link."""
+
+    error: ApiError
+    shuts_link: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Target:
     box: BoxRow
     ticket: str | None
@@ -79,39 +87,52 @@ def counter_name(login_id: str) -> str:
 def sign_in(portal: Portal, attempt: Attempt) -> SignedIn:
     """Try a password. Raises ApiError: 401 wrong, 423 locked (reply boxes), 429 wait, 503 reconciling."""
     target = _find_target(portal, attempt)
-    capsule = open_capsule_row(portal.store, target.box) or b"{}"
-    is_right = _compare(attempt, capsule, portal.clock.now_ms(), target)
-    refusal: ApiError | None = None
-    signed_in: SignedIn | None = None
-    becomes_locked = False
+    capsule = open_capsule_row(portal.store, target.box)
+    is_right = _compare(attempt, capsule or b"{}", portal.clock.now_ms(), target)
     with portal.store.main.write() as connection:
-        now = portal.clock.now_ms()
-        own, others = _name_counters(target, attempt, now)
-        counters = throttle.touch_counters(connection, [*own, *others], now)
-        locked = lock_box(connection, target.box.id, shared=True)
-        refusal = _check_counters(counters, now)
-        if refusal is None:
-            # Between the comparison and now, a rekey or the relay may have replaced the capsule.
-            is_same = locked is not None and locked.capsule == target.box.capsule and locked.state == target.box.state
-            is_void = target.box.state == "first" and counters[0].total >= FIRST_TRIES
-            if is_right and is_same and not is_void:
-                throttle.forgive(connection, [name for name, tries in own if tries != throttle.TOTAL_ONLY])
-                started = sessions.start_session(
-                    connection, target.box.id, ticket=target.ticket, browser=attempt.browser, now=now
-                )
-                sessions.drop_oldest(connection, target.box.id)
-                signed_in = SignedIn(target.box, capsule, started)
-            else:
-                throttle.count_wrong(connection, counters, now)
-                refusal, becomes_locked = _refuse(connection, target, attempt, counters, now)
-    if signed_in is None:
-        assert refusal is not None
-        if becomes_locked:
+        outcome = _decide(portal, connection, attempt, target, capsule, is_right=is_right)
+    if outcome is None:
+        return sign_in(portal, attempt)
+    if isinstance(outcome, _Refused):
+        if outcome.shuts_link:
+            # The answer says so, too. That a first password is void is nothing that time or a file may tell.
             portal.audit.note("locked", box=target.box.id, kind=attempt.kind)
-        raise refusal
+        raise outcome.error
     _LOG.info("signed-in", box=target.box.id, kind=attempt.kind)
     portal.audit.note("signed-in", box=target.box.id, kind=attempt.kind, gen=target.box.gen)
-    return signed_in
+    return outcome
+
+
+def _decide(
+    portal: Portal, connection: Connection, attempt: Attempt, target: _Target, capsule: bytes | None, *, is_right: bool
+) -> SignedIn | _Refused | None:
+    """Count the try, or start the session; None where nothing could be compared and all is to be read anew."""
+    now = portal.clock.now_ms()
+    own, others = _name_counters(target, attempt, now)
+    counters = throttle.touch_counters(connection, [*own, *others], now)
+    locked = lock_box(connection, target.box.id, shared=True)
+    refusal = _check_counters(counters, now)
+    if refusal is not None:
+        return _Refused(refusal)
+    # Since the comparison a rekey or the relay may have replaced the capsule. The same one in another row, as a new
+    # pepper or the sweep leaves it, is the same password; if its old key went before it was opened, read it again.
+    is_same = locked is not None and _name_state(locked) == _name_state(target.box)
+    if is_same and capsule is None and locked is not None and locked.capsule != target.box.capsule:
+        return None
+    is_void = target.box.state == "first" and counters[0].total >= FIRST_TRIES
+    if is_right and capsule is not None and is_same and not is_void:
+        throttle.forgive(connection, [name for name, tries in own if tries != throttle.TOTAL_ONLY])
+        started = sessions.start_session(
+            connection, target.box.id, ticket=target.ticket, browser=attempt.browser, now=now
+        )
+        sessions.drop_oldest(connection, target.box.id)
+        return SignedIn(target.box, capsule, started)
+    throttle.count_wrong(connection, counters, now)
+    return _refuse(connection, target, attempt, counters, now)
+
+
+def _name_state(row: BoxRow) -> tuple[str | None, str]:
+    return row.capsule_sha, row.state
 
 
 _Names = list[tuple[str, int]]
@@ -181,19 +202,22 @@ def _say_locked(counters: Sequence[throttle.Counter], now: int) -> ApiError:
 
 def _refuse(
     connection: Connection, target: _Target, attempt: Attempt, before: Sequence[throttle.Counter], now: int
-) -> tuple[ApiError, bool]:
-    """Report a wrong try that was just counted; return what is said of it, and whether it was one too many."""
+) -> _Refused:
+    """Report a wrong try that was just counted; return what is said of it.
+
+    For mailboxes the relay alone hears of a first password's last try: what is done here is the same for all names.
+    """
     subject, gen = (target.box.id if target.is_known else attempt.who), target.box.gen
     if not target.is_known or target.box.kind != "reply":
         total = before[0].total + 1
         is_last = target.box.state == "first" and total >= FIRST_TRIES
         kind = "locked" if is_last else "wrong"
         add_report(connection, kind, subject, is_known=target.is_known, count=total, now=now, gen=gen)
-        return ApiError(401, "wrong"), is_last
+        return _Refused(ApiError(401, "wrong"))
     tries = before[0].wrong + 1
     counters = [replace(one, wrong=one.wrong + 1, total=one.total + 1, until=now + DAY) for one in before]
     is_shut = any(one.is_shut for one in counters)
     add_report(connection, "locked" if is_shut else "wrong", subject, is_known=True, count=tries, now=now, gen=gen)
     if is_shut:
-        return _say_locked(counters, now), True
-    return ApiError(401, "wrong", tries_left=throttle.LINK_TRIES - tries), False
+        return _Refused(_say_locked(counters, now), shuts_link=True)
+    return _Refused(ApiError(401, "wrong", tries_left=throttle.LINK_TRIES - tries))

@@ -52,7 +52,6 @@ class Rekey:
     capsule: bytes
     sig: bytes
     auth: bytes
-    network: str
     browser: str
     is_spent: bool = False
     """The new password was typed in server mode: the next login by a browser chooses another one."""
@@ -170,12 +169,11 @@ def _swap(
     if is_reconciling(connection):
         return ApiError(503, "reconciling")
     assert before.login_id is not None
-    counted = [
-        (counter_name(before.login_id), throttle.ACCOUNT_TRIES),
-        *throttle.name_networks(rekey.network, now),
-    ]
-    counters = throttle.touch_counters(connection, counted, now)
-    seconds = throttle.seconds_to_wait(counters, now)
+    # Who comes here has a session: what strangers try at the login, or from his network, makes him wait for nothing.
+    # The login's counter is locked all the same, before the box as everywhere, since a new password sets it to nothing.
+    counted = [(f"rekey:{new.box}", throttle.ACCOUNT_TRIES), (counter_name(before.login_id), throttle.TOTAL_ONLY)]
+    own, of_login = counters = throttle.touch_counters(connection, counted, now)
+    seconds = throttle.seconds_to_wait([own], now)
     if seconds:
         return ApiError(429, "wait", seconds=seconds)
     row = lock_box(connection, new.box)
@@ -188,10 +186,9 @@ def _swap(
         return ApiError(503, "reconciling")
     if not hmac.compare_digest(check_value(rekey.auth), old.av):
         throttle.count_wrong(connection, counters, now)
-        total = counters[0].total + 1
-        add_report(connection, "wrong", new.box, is_known=True, count=total, now=now, gen=row.gen)
+        add_report(connection, "wrong", new.box, is_known=True, count=of_login.total + 1, now=now, gen=row.gen)
         return ApiError(401, "wrong")
-    throttle.forgive(connection, [counted[0][0]], is_new_capsule=True)
+    throttle.forgive(connection, [name for name, _ in counted], is_new_capsule=True)
     connection.execute(
         update(box)
         .where(box.c.id == new.box)

@@ -55,12 +55,14 @@ def make_accounts(portal: Portal) -> Blueprint:
         who = _read_token(fields) if is_reply else _read_login_id(fields)
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         auth = fields.octets("auth", 32)
-        signed_in = sign_in(portal, Attempt(kind, who, auth, network, read_device(portal, who), describe_browser()))
+        device = None if is_reply else read_device(portal, who)
+        signed_in = sign_in(portal, Attempt(kind, who, auth, network, device, describe_browser()))
         session = signed_in.session
         answer = _describe(portal, signed_in.box, session.row) | {"capsule": encode_b64(signed_in.capsule)}
         response = jsonify(answer)
         set_session_cookie(portal, response, session.cookie)
-        set_device_cookie(portal, response, who)
+        if not is_reply:
+            set_device_cookie(portal, response, who)
         return response
 
     @routes.get("/session")
@@ -78,7 +80,7 @@ def make_accounts(portal: Portal) -> Blueprint:
         if reader is None:
             done, half = _answer_again(portal), None
         else:
-            done = rekey_box(portal, reader.session, _read_rekey(portal))
+            done = rekey_box(portal, reader.session, _read_rekey())
             half = encode_b64(reader.session.half)
         if done.session:
             half = encode_b64(done.session.row.half)
@@ -98,18 +100,16 @@ def make_accounts(portal: Portal) -> Blueprint:
     return routes
 
 
-def _read_rekey(portal: Portal) -> Rekey:
+def _read_rekey() -> Rekey:
     fields = read_fields(REKEY_LIMIT)
-    network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
-    auth = fields.octets("auth", 32)
-    return Rekey(fields.octets("capsule"), fields.octets("sig"), auth, network, describe_browser())
+    return Rekey(fields.octets("capsule"), fields.octets("sig"), fields.octets("auth", 32), describe_browser())
 
 
 def _answer_again(portal: Portal) -> Rekeyed:
     """Answer a rekey that was taken before. Raises ApiError 401: everything else needs a session."""
     done = None
     with contextlib.suppress(ApiError, MailboxDataError, EncodingError):
-        done = find_repeated(portal, _read_rekey(portal))
+        done = find_repeated(portal, _read_rekey())
     if done is None:
         raise ApiError(401, "signed-out")
     return done
@@ -160,7 +160,8 @@ def _add_forgot(routes: Blueprint, portal: Portal) -> None:
         network = find_network(is_behind_proxy=portal.settings.is_behind_proxy)
         with portal.store.main.write() as connection:
             now = portal.clock.now_ms()
-            counters = throttle.touch_counters(connection, [(f"forgot:{network}", throttle.NETWORK_TRIES)], now)
+            counted = [throttle.name_address("forgot", network, now)]
+            counters = throttle.touch_counters(connection, counted, now)
             seconds = throttle.seconds_to_wait(counters, now)
             if not seconds:
                 box_id = find_box_id(connection, login_id, "mailbox", (*OPEN_STATES, "expired"))

@@ -1,7 +1,8 @@
 """Two cookies: the session's, and one that gives a known device its own budget of wrong tries.
 
 `__Host-` binds them to this host, Secure and the root path; on a loopback without TLS (tests) they have plain names.
-The device cookie names no one: a random number and its authenticator together with the login it signed in to.
+The device cookie names no one: for each mailbox that was opened with the device a random number and its authenticator
+together with that mailbox's login, the latest first. A reply link leaves none: who waits there waits for the link.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 
 from flask import Response, request
 
@@ -17,6 +19,10 @@ from relay.core.wire.pae import encode_b64, encode_pae
 
 _YEAR = 365 * 24 * 3600
 _RANDOM = 16
+_MOST_MAILBOXES = 10
+"""Mailboxes that know a device at the same time; the one opened longest ago is forgotten first."""
+_BETWEEN = "~"
+_ENTRY = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})")
 
 
 def session_cookie_name(portal: Portal) -> str:
@@ -45,17 +51,28 @@ def drop_session_cookie(portal: Portal, response: Response) -> None:
 
 
 def read_device(portal: Portal, subject: str) -> str | None:
-    """Return the device's random name if its cookie was given out for this login, else None."""
-    name, _, mac = request.cookies.get(device_cookie_name(portal), "").partition(".")
-    expected = _authenticate(portal, name, subject)
-    return name if name and hmac.compare_digest(mac.encode("utf-8", "replace"), expected.encode()) else None
+    """Return the device's random name if its cookie was given out for this login, among others, else None."""
+    found = [name for name, mac in _read_entries(portal) if _is_of(portal, name, mac, subject)]
+    return found[0] if found else None
 
 
 def set_device_cookie(portal: Portal, response: Response, subject: str) -> None:
-    """Remember the device for this login."""
+    """Remember the device for this login, beside the others that it is known to."""
     name = encode_b64(os.urandom(_RANDOM))
-    value = f"{name}.{_authenticate(portal, name, subject)}"
+    others = [entry for entry in _read_entries(portal) if not _is_of(portal, *entry, subject)]
+    entries = [(name, _authenticate(portal, name, subject)), *others][:_MOST_MAILBOXES]
+    value = _BETWEEN.join(f"{name}.{mac}" for name, mac in entries)
     _set(portal, response, device_cookie_name(portal), value, _YEAR)
+
+
+def _read_entries(portal: Portal) -> list[tuple[str, str]]:
+    untrusted_value = request.cookies.get(device_cookie_name(portal), "")
+    matches = (_ENTRY.fullmatch(text) for text in untrusted_value.split(_BETWEEN, _MOST_MAILBOXES)[:_MOST_MAILBOXES])
+    return [(found[1], found[2]) for found in matches if found]
+
+
+def _is_of(portal: Portal, name: str, mac: str, subject: str) -> bool:
+    return hmac.compare_digest(mac, _authenticate(portal, name, subject))
 
 
 def _authenticate(portal: Portal, name: str, subject: str) -> str:

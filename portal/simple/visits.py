@@ -221,7 +221,7 @@ def choose_password(portal: Portal, stretcher: Stretcher, visit_: Visit, untrust
         raise PasswordError("same")
     seed, capsule = make_next(portal, visit_, keys)
     sig = sign_rekey(visit_.opened.keys, capsule)
-    sent = Rekey(capsule, sig, visit_.auth, caller.network, caller.browser, is_spent=True)
+    sent = Rekey(capsule, sig, visit_.auth, caller.browser, is_spent=True)
     done = rekey_box(portal, visit_.session, sent)
     if done.session is None:
         raise ApiError(409, "changed")

@@ -1,10 +1,11 @@
 """Counters of wrong tries, in SQL because nodes share them. Keyed by what was typed, whether it exists or not.
 
 Per login (`login:`) five tries, then 2^n seconds up to 15 minutes, never a lock for ever; a known device (`device:`)
-has a budget of its own, so that nobody can lock the owner out. Per address (`net:`) a softer limit, per neighbourhood
-of addresses (`wide:`, /24 and /48: whose network it is cannot be known without asking somebody) a softer one still. A
-reply link (`link:`) is shut for a day after ten wrong tries, all links of a box (`reply:`) to the end of the day after
-a hundred. Obeys portal.md 1.7, 3.2 and sealed-mailbox 12, 14.
+has a budget of its own, so that nobody can lock the owner out, and so has who is signed in and chooses a new password
+(`rekey:`). Per address (`net:`) a softer limit, per neighbourhood of addresses (`wide:`, /24 and /48: whose network it
+is cannot be known without asking somebody) a softer one still, both by the hour: on a busy day no hour passes without
+somebody's slip. A reply link (`link:`) is shut for a day after ten wrong tries, all links of a box (`reply:`) to the
+end of the day after a hundred. Obeys portal.md 1.7, 3.2 and sealed-mailbox 12, 14.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from relay.core.clock import DAY, HOUR, SECOND
 
 ACCOUNT_TRIES = 5
 NETWORK_TRIES = 40
+"""Of an address in one hour, by everybody behind it that no device cookie tells apart."""
 WIDE_TRIES = 200
 """Of a neighbourhood in one hour, by everybody in it that no device cookie tells apart."""
 LINK_TRIES = 10
@@ -33,7 +35,6 @@ WIDE_SECONDS = 30
 """The longest wait of a neighbourhood: it slows a guesser with many addresses and nobody else much."""
 FORGET_AFTER = DAY
 _LINK, _REPLY, _WIDE = "link:", "reply:", "wide:"
-FORGET_NETWORK_AFTER = HOUR
 
 # One statement makes the row or locks it, so that tries at the same moment wait for each other.
 _TOUCH = text(
@@ -65,14 +66,18 @@ class Counter:
 
 def name_networks(network: str, now: int) -> list[tuple[str, int]]:
     """Return the counters, with their free tries, of where a reader comes from: the address and its neighbourhood."""
-    names = [(f"net:{network}", NETWORK_TRIES)]
+    names = [name_address("net", network, now)]
     try:
         parsed = ipaddress.ip_network(network)
     except ValueError:
         return names
     wide = parsed.supernet(new_prefix=24 if parsed.version == 4 else 48)
-    # By the hour: on a busy day no hour passes without somebody's slip.
     return [*names, (f"{_WIDE}{wide}:{now // HOUR}", WIDE_TRIES)]
+
+
+def name_address(what: str, network: str, now: int) -> tuple[str, int]:
+    """Return the counter, with its free tries, of what comes from an address in this hour: slips, or wishes."""
+    return f"{what}:{network}:{now // HOUR}", NETWORK_TRIES
 
 
 def name_links(link: str, box: str, now: int) -> list[tuple[str, int]]:
@@ -84,9 +89,8 @@ def touch_counters(connection: Connection, names: Sequence[tuple[str, int]], now
     """Lock the counters of these (name, free tries), in the order of their names; make those that are not there."""
     found = {}
     for name, tries in sorted(names):
-        age = FORGET_NETWORK_AFTER if tries == NETWORK_TRIES else FORGET_AFTER
         most = LINK_TRIES if name.startswith(_LINK) else TOTAL_ONLY
-        row = connection.execute(_TOUCH, {"name": name, "now": now, "old": now - age, "most": most}).one()
+        row = connection.execute(_TOUCH, {"name": name, "now": now, "old": now - FORGET_AFTER, "most": most}).one()
         found[name] = Counter(name, tries, row.wrong, row.total, row.until)
     return [found[name] for name, _ in names]
 

@@ -6,16 +6,20 @@ import json
 import os
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, update
+from sqlalchemy import event, insert, or_, update
 
+from portal.accounts.login import FIRST_TRIES
 from portal.audit import begin_chains, verify_files
 from portal.pages.ports import ReplyLink
 from portal.replies.links import find_reply
-from portal.store.boxes import CAPSULE_BLOCK
+from portal.store.boxes import CAPSULE, CAPSULE_BLOCK, open_capsule_row
+from portal.store.models import box as box_table
 from portal.store.models import throttle
+from portal.store.reseal import pad_capsules
 from portal.store.rowkeys import RowKeys
 from portal.store.throttle import WIDE_TRIES, name_links
 from relay.core.ids import new_id
@@ -23,6 +27,8 @@ from relay.core.wire.pae import decode_b64, encode_b64
 from tests.contract.portal.site import Box, Browser, Node, Site, hash_of
 
 MINUTE = 60_000
+HOUR = 60 * MINUTE
+DEVICE_COOKIE = "__Host-letterlock-device"
 
 
 def stranger(site: Site) -> Box:
@@ -71,6 +77,21 @@ class TestLogin:
             unknown = statements(node, lambda: node.browser("192.0.2.2").login(stranger(site)))
             assert known == unknown
         assert len(known) > 5
+
+    def test_nor_is_there_more_when_a_first_password_becomes_void(self, site: Site) -> None:
+        """From the tenth wrong try on the relay hears of it; no statement and no file tells those who measure."""
+        node = site.first
+        first, other = site.make_box("first"), stranger(site)
+        begin_chains(site.settings.state_dir)
+        for number in range(FIRST_TRIES + 2):
+            browser = node.browser(f"192.0.2.{number}")
+            known, unknown = (
+                statements(node, partial(browser.login, found, os.urandom(32))) for found in (first, other)
+            )
+            assert known == unknown
+            assert len(known) > 5
+            site.clock.advance(20 * MINUTE)
+        assert "locked" in [one["kind"] for one in node.link("GET", "reports").get_json()["reports"]]
 
     def test_a_first_and_an_old_mailbox_are_no_more_octets_than_nobody(self, site: Site) -> None:
         """What is read, opened and compared before a wrong try is refused, counted in octets of sealed rows."""
@@ -137,7 +158,33 @@ class TestLogin:
         assert attacker.login(box).status_code == 429
         assert own.login(box).status_code == 200
 
+    def test_a_device_is_known_to_all_its_mailboxes_whatever_else_is_opened_with_it(self, small_site: Site) -> None:
+        site = small_site
+        mine, other, of_pdf = site.make_box(), site.make_box(), site.make_box(kind="reply")
+        token = new_id()
+        body = {"box": of_pdf.id, "id": site.push_message(of_pdf, 1), "expires": None}
+        assert site.first.link("PUT", f"tokens/{hash_of(token)}", body).status_code == 201
+        own = site.signed_in(mine)
+        before = known_device(own)
+        assert own.login_token(token, of_pdf.auth).status_code == 200
+        assert known_device(own) == before
+        assert own.login(other).status_code == 200
+        attacker = site.first.browser("198.51.100.9")
+        for box in (mine, other):
+            attacker.login(box, os.urandom(32))
+        make_wait(site, "login:")
+        assert [attacker.login(box).status_code for box in (mine, other)] == [429, 429]
+        assert [own.login(box).status_code for box in (mine, other)] == [200, 200]
+        # The cookie of one mailbox says nothing to another, is no longer than for ten, and forgets the oldest.
+        attacker.client.set_cookie(DEVICE_COOKIE, before, domain="portal.bank.example", secure=True)
+        assert attacker.login(other).status_code == 429
+        for box in [site.make_box() for _ in range(9)]:
+            assert own.login(box).status_code == 200
+        assert [own.login(box).status_code for box in (other, mine)] == [200, 429]
+        assert len(known_device(own).split("~")) == 10
+
     def test_nor_a_network_in_which_others_guess(self, small_site: Site) -> None:
+        start_hour(small_site)
         box = small_site.make_box()
         own = small_site.signed_in(box)
         neighbour = small_site.first.browser(own.address)
@@ -147,6 +194,31 @@ class TestLogin:
         assert own.login(box).status_code == 200
         codes = [own.login(box, os.urandom(32)).status_code for _ in range(6)]
         assert codes == [401] * 5 + [429]
+
+    @pytest.mark.parametrize("is_opened", [True, False])
+    def test_a_row_that_is_sealed_anew_meanwhile_makes_no_password_wrong(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, is_opened: bool
+    ) -> None:
+        """By the sweep or after a new pepper: after the capsule was opened, or before and its old key is gone."""
+        store, box = site.first.portal.store, site.make_box()
+        short = store.rows.seal(CAPSULE, box.id, "", box.capsule)
+        with store.main.write() as connection:
+            values = {"capsule": short.sealed, "capsule_key": short.row_key}
+            connection.execute(update(box_table).where(box_table.c.id == box.id).values(**values))
+        padded: list[int] = []
+
+        def meet(*args: Any) -> bytes | None:
+            if is_opened:
+                octets = open_capsule_row(*args)
+                padded.append(pad_capsules(store))
+                return octets
+            padded.append(pad_capsules(store))
+            return open_capsule_row(*args)
+
+        monkeypatch.setattr("portal.accounts.login.open_capsule_row", meet)
+        assert decode_b64(site.first.browser().login(box).get_json()["capsule"]) == box.capsule
+        assert padded == ([1] if is_opened else [1, 0])
+        assert site.first.link("GET", "reports").get_json()["reports"] == []
 
     def test_guesses_at_the_same_moment_are_all_counted(self, site: Site) -> None:
         box = site.make_box()
@@ -175,17 +247,25 @@ class TestLogin:
         assert site.first.browser().login(box).status_code == 401
 
     def test_a_network_that_guesses_at_many_is_slowed_down(self, small_site: Site) -> None:
+        start_hour(small_site)
         browser = small_site.first.browser("2001:db8:1:2:3::4")
         codes = [browser.login(stranger(small_site)).status_code for _ in range(41)]
         assert codes == [401] * 40 + [429]
         neighbour = small_site.first.browser("2001:db8:1:2:ffff::1")
         assert neighbour.login(stranger(small_site)).status_code == 429
         assert small_site.first.browser("2001:db8:1:3::1").login(stranger(small_site)).status_code == 401
+        # One address may stand for many people, so that somebody always signs in: it is slow to the end of the hour.
+        box = small_site.make_box()
+        for _ in range(3):
+            small_site.clock.advance(19 * MINUTE)
+            assert small_site.first.browser(neighbour.address).login(box).status_code == 200
+        assert [browser.login(stranger(small_site)).status_code for _ in range(2)] == [401, 429]
+        small_site.clock.advance(3 * MINUTE)
+        assert [browser.login(stranger(small_site)).status_code for _ in range(2)] == [401, 401]
 
     def test_nor_do_many_addresses_of_one_neighbourhood_help(self, small_site: Site) -> None:
         site = small_site
-        hour = 60 * MINUTE
-        site.clock.advance(hour - site.clock.now_ms() % hour)
+        start_hour(site)
         own = site.signed_in(box := site.make_box())
         for guesser, neighbour, other in (
             ("198.51.100.9", "198.51.100.250", "198.51.101.1"),
@@ -204,7 +284,7 @@ class TestLogin:
                 connection.execute(update(throttle).where(throttle.c.wrong == 1).values(wrong=2))
         own.address = "198.51.100.7"
         assert own.login(box).status_code == 200
-        site.clock.advance(hour)
+        site.clock.advance(HOUR)
         assert site.first.browser("198.51.100.250").login(stranger(site)).status_code == 401
 
     @pytest.mark.parametrize(
@@ -360,6 +440,21 @@ class TestRekey:
         assert site.first.browser("192.0.2.50").login(new[winner]).status_code == 200
         assert site.first.browser("192.0.2.51").login(new[1 - winner]).status_code == 401
         assert [entry["gen"] for entry in site.pull()] == [2]
+
+    def test_nobody_outside_keeps_one_from_a_new_password(self, site: Site) -> None:
+        box = site.make_box()
+        own = site.signed_in(box)
+        body = box.rekey_body(box.next(), site.clock.now_ms())
+        # At the login, and from the reader's own network.
+        site.first.browser(own.address).login(box, os.urandom(32))
+        make_wait(site, "login:", "net:")
+        assert [site.first.browser(own.address).login(one).status_code for one in (box, stranger(site))] == [429, 429]
+        # A wrong old password is counted by itself, as tightly.
+        wrong = body | {"auth": encode_b64(os.urandom(32))}
+        assert [own.call("POST", "/api/rekey", wrong).status_code for _ in range(6)] == [401] * 5 + [429]
+        assert own.call("POST", "/api/rekey", body).status_code == 429
+        site.clock.advance(3_000)
+        assert own.call("POST", "/api/rekey", body).status_code == 200
 
     @pytest.mark.parametrize("what", ["auth", "signature", "generation", "box", "by"])
     def test_a_wrong_one_changes_nothing(self, site: Site, what: str) -> None:
@@ -535,21 +630,46 @@ def masked(answer: Any) -> tuple[bytes, list[tuple[str, str]]]:
 
 
 def statements(node: Node, call: Any) -> list[str]:
-    """Return every statement that a call sends to either database."""
+    """Return every statement that a call sends to either database, and what it writes to files of its own."""
     found: list[str] = []
+    fsync = os.fsync
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         found.append(statement)
+
+    def note_file(descriptor: int) -> None:
+        found.append("fsync")
+        fsync(descriptor)
 
     engines = [database.engine for database in node.databases]
     for engine in engines:
         event.listen(engine, "before_cursor_execute", note)
     try:
-        call()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", note_file)
+            call()
     finally:
         for engine in engines:
             event.remove(engine, "before_cursor_execute", note)
     return found
+
+
+def start_hour(site: Site) -> None:
+    """Let the hour begin by which networks are counted, so that it does not end during a test."""
+    site.clock.advance(HOUR - site.clock.now_ms() % HOUR)
+
+
+def make_wait(site: Site, *kinds: str) -> None:
+    """Let every counter of these kinds be where many more wrong tries would bring it."""
+    of_kinds = or_(*(throttle.c.name.startswith(kind) for kind in kinds))
+    with site.first.portal.store.main.write() as connection:
+        connection.execute(update(throttle).where(of_kinds).values(until=site.clock.now_ms() + 15 * MINUTE))
+
+
+def known_device(browser: Browser) -> str:
+    cookie = browser.client.get_cookie(DEVICE_COOKIE, "portal.bank.example")
+    assert cookie is not None
+    return cookie.value
 
 
 def move_cookies(source: Browser, target: Browser) -> None:
