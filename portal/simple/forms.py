@@ -72,6 +72,16 @@ def check_token(portal: Portal, cookie: str, untrusted_token: str) -> None:
         raise ApiError(403, "origin")
 
 
+class OtherVisitError(Exception):
+    """A form of a visit that is over, or of another mailbox than the one that is open in this browser."""
+
+
+def check_visit(portal: Portal, untrusted_token: str) -> None:
+    """Refuse a form of another visit than this browser's. Raises OtherVisitError."""
+    if not is_token(portal, read_visit_cookie(portal), untrusted_token):
+        raise OtherVisitError
+
+
 def find_form_cookie(portal: Portal) -> str:
     """Return the cookie that binds the sign-in form, untrusted, empty for none."""
     return request.cookies.get(_name(portal, "form"), "")[:100]

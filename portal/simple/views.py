@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -72,9 +73,9 @@ class SimplePages:
         return visits.find_visit(self.portal, forms.read_visit_cookie(self.portal))
 
     def check_form(self) -> dict[str, str]:
-        """Return the small form of a visit. Raises ApiError 403 for one that is not of its page."""
+        """Return the small form of a visit. Raises OtherVisitError for one that is not of its pages."""
         fields = dict(forms.read_form())
-        forms.check_token(self.portal, forms.read_visit_cookie(self.portal), fields.get("token", ""))
+        forms.check_visit(self.portal, fields.get("token", ""))
         return fields
 
     def write(self, template: str, visit: Visit | None, *, status: int = 200, **values: Any) -> Response:
@@ -132,6 +133,10 @@ def make_simple(portal: Portal, writer: PageWriter) -> Blueprint:
     @routes.errorhandler(DamagedError)
     def show_damage(error: DamagedError) -> Response:
         return pages.write("damaged.html", pages.find_visit(), status=422, message=error.message)
+
+    @routes.errorhandler(forms.OtherVisitError)
+    def show_other(_error: forms.OtherVisitError) -> Response:
+        return pages.write("other.html", None, status=403)
 
     return routes
 
@@ -377,7 +382,11 @@ def _add_answer(routes: Blueprint, pages: SimplePages) -> None:
         visit = _find_reading(pages)
         if not isinstance(visit, Visit):
             return visit
-        message = reading.open_message(portal, visit, _check_id(id_))
+        try:
+            message = reading.open_message(portal, visit, _check_id(id_))
+        except ApiError as error:
+            # Of a mailbox that was open here before. The form's own word for it, its token, is not read yet.
+            raise forms.OtherVisitError from error
         boundary = request.mimetype_params.get("boundary", "")
         if message.mail is None or request.mimetype != "multipart/form-data" or not 0 < len(boundary) <= 70:
             raise ApiError(400, "bad-request")
@@ -387,7 +396,8 @@ def _add_answer(routes: Blueprint, pages: SimplePages) -> None:
             return go(f"{PATH}/inbox")
         answer = sending.Answer.begin(portal, visit, message.id)
         try:
-            answer.read(request.stream, boundary.encode("ascii", "replace"), _make_check(portal))
+            check = functools.partial(forms.check_visit, portal)
+            answer.read(request.stream, boundary.encode("ascii", "replace"), check)
             if not answer.fields.get("text", "").strip() and not answer.files:
                 return _write_message(pages, visit, message.id, status=400, problem="empty")
             answer.send(_subject_of(message.mail.subject))
@@ -402,11 +412,6 @@ def _add_answer(routes: Blueprint, pages: SimplePages) -> None:
             raise
         _LOG.info("answered-by-server", box=visit.box.id, reference=make_reference())
         return go(f"{PATH}/inbox?sent=1")
-
-
-def _make_check(portal: Portal) -> Callable[[str], None]:
-    cookie = forms.read_visit_cookie(portal)
-    return lambda token: forms.check_token(portal, cookie, token)
 
 
 def _drop(answer: sending.Answer) -> None:

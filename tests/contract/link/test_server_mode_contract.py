@@ -112,11 +112,11 @@ def write_multipart(fields: dict[str, Any]) -> bytes:
     return b"".join(head % (name.encode(), octets) for name, octets in parts) + b"--b0undary--\r\n"
 
 
-def send(linked: Linked, html: str = "") -> None:
+def send(linked: Linked, html: str = "", to: str = ANNA) -> None:
     mail = EmailMessage()
-    mail["From"], mail["To"] = f"Maria Keller <{MARIA}>", f"Anna <{ANNA}>"
+    mail["From"], mail["To"] = f"Maria Keller <{MARIA}>", f"Anna <{to}>"
     mail["Subject"] = "{webmail} Your contract"
-    mail["Message-ID"] = "<contract-1@bank.example>"
+    mail["Message-ID"] = f"<contract-{to}>"
     mail.set_content("Dear Anna,\n\nplease sign.\n")
     if html:
         mail.add_alternative(html, subtype="html")
@@ -124,17 +124,17 @@ def send(linked: Linked, html: str = "") -> None:
         related: Any = mail.get_payload(1)
         related.add_related(PIXEL, "image", "png", cid="<logo@bank.example>", disposition="inline")
     mail.add_attachment(CONTRACT, maintype="application", subtype="pdf", filename="Vertrag ä.pdf")
-    linked.inside.send_raw(mail, MARIA, ANNA)
+    linked.inside.send_raw(mail, MARIA, to)
     linked.inside.work()
     linked.push()
 
 
-def open_first(linked: Linked, html: str = "") -> Plain:
+def open_first(linked: Linked, html: str = "", to: str = ANNA, plain: Plain | None = None) -> Plain:
     """Send a mail, sign in at the server with the first password, choose one, let the relay take it."""
-    send(linked, html)
+    send(linked, html, to)
     (told,) = linked.inside.mails(MARIA)
-    plain = Plain(linked)
-    plain.sign_in(password_in(told))
+    plain = plain or Plain(linked)
+    plain.sign_in(password_in(told), to)
     plain.follow()
     assert plain.follow().status_code == 200
     assert "Choose your own password" in plain.text()
@@ -396,6 +396,30 @@ def test_forms_of_others_do_nothing(opted: Linked) -> None:
     assert opted.arrived() == []
     for target in ("/simple/leave", f"{path}/answer"):
         assert plain.get(target).status_code == 405
+
+    # Nor do forms of a mailbox that was open in this browser before: nothing goes into the one that is open now.
+    plain.get(path)
+    token = plain.token()
+    opted.inside.mails(MARIA)
+    open_first(opted, to="ben@partner.example", plain=plain)
+    forms: list[tuple[str, dict[str, Any]]] = [
+        (f"{path}/answer", {"text": "for the first", "files": [(b"octets", "a.bin")]}),
+        (path, {}),
+        ("/simple/password", {"new": "another long one", "again": "another long one"}),
+        ("/simple/leave", {}),
+    ]
+    for target, typed in forms:
+        assert plain.post(target, typed, token=token).status_code == 403, target
+        assert "Another mailbox was opened in this browser" in plain.text()
+        assert "Nothing was sent" in plain.text()
+    # Whoever is still signed in, and a form whose message is here: its token alone tells.
+    other = open_only_message(plain)
+    assert plain.post(f"{other}/answer", {"text": "for the first"}, token=token).status_code == 403
+    assert "Nothing was sent" in plain.text()
+    with opted.site.first.portal.store.main.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM chunk WHERE side = 'up'")).scalar_one() == 0
+    opted.go()
+    assert opted.arrived() == []
 
 
 def test_signing_in_needs_consent_and_the_page_itself(opted: Linked) -> None:

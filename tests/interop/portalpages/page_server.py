@@ -82,6 +82,7 @@ def simple_values(name: str) -> dict[str, Any]:
             "limit": 50,
         },
         "damaged": {"message": ROWS[2]},
+        "other": {},
     }
     return values[name]
 

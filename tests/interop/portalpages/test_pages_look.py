@@ -166,6 +166,7 @@ STATES: dict[str, Callable[[Page, str, Path], None]] = {
     "simple-inbox": show_plain("/simple/inbox?lang=de"),
     "simple-message": show_plain("/simple/message?lang=de"),
     "simple-damaged": show_plain("/simple/damaged?lang=de"),
+    "simple-other": show_plain("/simple/other?lang=de"),
     "reply-locked": show_plain("/r/locked?lang=de"),
     "error": show_plain("/broken/429?lang=de"),
     "help": show_plain("/help?lang=de"),
