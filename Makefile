@@ -20,7 +20,7 @@ test: ## Set up and run all tests but the long ones
 	@.ci/setup test
 	@# A short folder: the path of a unix socket may have 107 octets.
 	@folder=$$(mktemp -d /tmp/llXXXXXX) && chmod 755 $$folder && \
-	$(PYTHON_RUN) -m pytest -q -m "not long" -n $(SIDE_BY_SIDE) --dist loadfile --durations=15 --basetemp=$$folder/t $(ARGS); \
+	$(PYTHON_RUN) -m pytest -q -m "not long" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder --durations=15 --basetemp=$$folder/t $(ARGS); \
 	code=$$?; rm -rf $$folder; exit $$code
 
 check: ## Lint, format, types and import directions
