@@ -50,6 +50,8 @@ def _add_test_calls(portal: FakePortal, app: Flask) -> None:
             portal.state.used += 1_000_000
         elif what == "refuse":
             portal.state.refuse["/api/send"] = (409, {"error": "generation", "reference": "QKXM-4821"})
+        elif what == "shut":
+            portal.state.refuse["/api/blobs"] = (401, {"error": "signed-out", "reference": "TEST-0401"})
         elif what == "end":
             portal.state.refuse["/api/drafts"] = (401, {"error": "signed-out", "reference": "TEST-0401"})
         else:
@@ -63,7 +65,12 @@ def test_reply_is_written_saved_sent_and_confirmed() -> None:
     samples = fill_box(box)
     with run_portal(box, more=_add_test_calls) as portal:
         result = walk(
-            portal, "answering", answer=samples.answer.id, question=samples.question.id, **portal.open_session()
+            portal,
+            "answering",
+            answer=samples.answer.id,
+            question=samples.question.id,
+            contract=samples.contract.id,
+            **portal.open_session(),
         )
         state = portal.state
 
@@ -96,6 +103,7 @@ def test_reply_is_written_saved_sent_and_confirmed() -> None:
     assert "The password was changed elsewhere. Your draft is kept." in result["refused"]
     assert "QKXM-4821" in result["refused"]
     assert result["kept"] == "one more"
+    assert result["shut"].startswith("You are signed out. Please sign in again.")
     assert result["over"].startswith("You are signed out. Please sign in again.")
     assert result["stays"] == "one more and more"
     assert result["errors"] == []

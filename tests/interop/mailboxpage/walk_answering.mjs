@@ -124,6 +124,14 @@ export async function run({ browser, page, input, downloads }) {
   await page.$$eval("dialog[open] button", (all) => all[0].click());
   await until(async () => !(await readTitle(page)).startsWith("Reply"), "the message again");
 
+  // --- whatever a session that is over was asked for: the sign-in page comes
+  await fetch(`${input.url}/test/shut`, { method: "POST" });
+  await open(page, `#/m/${input.contract}`);
+  await until(async () => new URL(page.url()).pathname === "/", "the sign-in page in place of a message");
+  result.shut = await until(() => text(page, "#problem"), "why");
+  await fetch(`${input.url}/test/accept`, { method: "POST" });
+  await enter(page, input.url, input);
+
   // --- the account: how much room is taken now, and the end of the mailbox, asked for twice
   await open(page, "#/account");
   await until(async () => (await text(page, "#room-text")).startsWith("42 MB"), "the room as it is now");

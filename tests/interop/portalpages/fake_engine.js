@@ -27,6 +27,9 @@ function play(text) {
   if (fault) throw fault();
 }
 
+/** Whether the session is over by now, for what its name says; a new password begins another. */
+let away = "";
+
 class Ticket {
   from = { name: "Maria Keller", addr: "maria@bank.example" };
   to = [{ name: "Anna Berger", addr: "anna@partner.example", inside: false }];
@@ -47,11 +50,13 @@ class Ticket {
   ];
   attachments = [];
   async download(i, { onProgress } = {}) {
+    if (away === "download") play("signed-out");
     const { size } = this.parts[i];
     onProgress?.(size, size);
     return new Blob([new Uint8Array(size)]);
   }
   async attach(file, { signal, onProgress } = {}) {
+    if (away === "attach") play("signed-out");
     const stored = { i: this.attachments.length + 1, name: file.name, size: file.size, state: "sending" };
     this.attachments.push(stored);
     return this.#store(stored, file.name.startsWith("fail"), signal, onProgress);
@@ -122,6 +127,7 @@ export function createEngine() {
     async openReply({ secret }) {
       await pause(50);
       play(secret);
+      away = away ? "" : (asked.get("away") ?? "");
       return new Ticket();
     },
     async openJoin({ fragment }) {

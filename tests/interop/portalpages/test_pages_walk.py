@@ -247,6 +247,33 @@ def test_who_was_away_signs_in_again_and_loses_nothing(page: Page, pages_address
     assert page.evaluate("() => globalThis.sentReply.files") == ["one.pdf"]
 
 
+@pytest.mark.parametrize("what", ["download", "attach"])
+def test_a_file_of_a_session_that_is_over_asks_for_the_password(
+    page: Page, pages_address: str, tmp_path: Path, what: str
+) -> None:
+    open_reply(page, pages_address, PDF_PASSWORD, f"?lang=en&away={what}")
+    page.wait_for_selector("#write")
+    page.fill("#text", "typed before")
+    for name in ("one.pdf", "two.pdf"):
+        (tmp_path / name).write_bytes(bytes(4000))
+    if what == "attach":
+        page.upload("#file-input", tmp_path / "one.pdf", tmp_path / "two.pdf")
+    else:
+        page.click_text("Save Contract.pdf")
+    page.wait_for_text("You were away for a while, or something else was opened", "#problem")
+    page.fill("#password", PDF_PASSWORD)
+    page.click("#open")
+    page.wait_for_selector("#write")
+    assert page.value("#text") == "typed before"
+    assert page.text("#write-problem") == ""
+    if what == "attach":
+        page.wait_for_text("not stored yet", "#files", gone=True)
+    page.click("#send")
+    page.wait_for_selector("#done")
+    files = ["one.pdf", "two.pdf"] if what == "attach" else []
+    assert page.evaluate("() => globalThis.sentReply.files") == files
+
+
 @pytest.mark.parametrize("password", ["locked-password-1"])
 def test_too_many_tries_close_the_reply_page_with_words(page: Page, pages_address: str, password: str) -> None:
     open_reply(page, pages_address, password, "?lang=en")

@@ -156,7 +156,6 @@ class App {
       else if (view === "compose") made = await showWriter(this, pane, first === "reply" ? { re: id } : { draft: id });
       else fill(pane, h("p.empty", null, this.words.t("choose")));
     } catch (error) {
-      this.quiet(error);
       fill(pane, h("h1", { tabindex: -1 }, this.words.t("gone")), h("p.note.error", null, this.explain(error)));
     }
     if (turn !== this.#turn) {
@@ -276,7 +275,9 @@ class App {
     this.saying = setTimeout(hide, time);
   }
 
+  /** In words; where the session is over, the sign-in page has them, whatever was asked for. */
   explain(error) {
+    this.quiet(error);
     return explainError(error, { ...this.words, t: (name, values) => this.words.t(name, { org: this.org, organisation: this.org, phone: page.phone, ...values }) });
   }
 
@@ -354,7 +355,12 @@ class App {
     clearInterval(this.ticking);
     // Nothing of the mail stays on the screen, nor comes back by the browser's back button. Text that was not saved stays
     // for as long as the browser asks about it, and for who stays to copy it.
-    const clear = () => document.querySelector("main").replaceChildren();
+    const clear = () => {
+      // What is still being drawn has no place any more.
+      this.loaded = false;
+      this.#turn++;
+      document.querySelector("main").replaceChildren();
+    };
     addEventListener("pagehide", clear);
     if (this.#page?.isUnsaved?.()) this.say(this.words.t(why), MINUTES);
     else clear();

@@ -69,6 +69,7 @@ function showWriting() {
   const subject = ticket.subject ?? "";
   if (uploads) {
     // Unlocked for the second time: what was typed still stands there.
+    showNote(find("write-problem"));
     uploads.again();
     showSection("write", t("title", { name }));
     find("text").focus();
@@ -84,7 +85,7 @@ function showWriting() {
   find("got-files").replaceChildren(...files.map(showFile));
   // Only a plain "no" hides them: the engine refuses files anyway where the organisation takes none.
   find("drop").hidden = ticket.files === false;
-  uploads = makeUploads({ getTicket: () => ticket, words, t, limits: ticket.limits ?? page.limits, fail: (fault) => showNote(find("write-problem"), explainError(fault, t)) });
+  uploads = makeUploads({ getTicket: () => ticket, words, t, limits: ticket.limits ?? page.limits, fail: (fault) => explainTransfer(find("write-problem"), fault) });
   showSection("write", t("title", { name }));
 }
 
@@ -133,7 +134,7 @@ function showFile(part) {
       state.textContent = t("file.saved", { size: words.size(part.size) });
     } catch (error) {
       state.textContent = t("file.save.failed");
-      showNote(find("got-problem"), explainError(error, t));
+      explainTransfer(find("got-problem"), error);
     } finally {
       bar.hidden = true;
       button.removeAttribute("aria-disabled");
@@ -165,6 +166,21 @@ async function send() {
   showDone();
 }
 
+/** A file, either way. @param {HTMLElement} region @param {*} error */
+function explainTransfer(region, error) {
+  if (error?.code === "signed-out") askAgain();
+  else showNote(region, explainError(error, t));
+}
+
+/** The session is over, or of another page's box by now: the password once more. What was typed stays in its fields. */
+function askAgain() {
+  // Each of several files may say so while it is being typed.
+  if (!find("unlock").hidden) return;
+  showSection("unlock", t("title", { name: person() }));
+  showNote(problem, { kind: "warn", head: t("away"), lines: [t("away.do")] });
+  find("password").focus();
+}
+
 /** @param {*} error */
 function explainSend(error) {
   const reference = error?.reference ? t("error.reference", { reference: error.reference }) : "";
@@ -176,12 +192,7 @@ function explainSend(error) {
     const told = t("file.too-large", { name: uploads.names().join(", ") || t("file"), limit: words.size((ticket.limits ?? page.limits).message) });
     return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [told] });
   }
-  if (code === "signed-out") {
-    showSection("unlock", t("title", { name: person() }));
-    showNote(problem, { kind: "warn", head: t("away"), lines: [t("away.do")] });
-    find("password").focus();
-    return;
-  }
+  if (code === "signed-out") return askAgain();
   if (["closed", "generation", "locked"].includes(code)) {
     return showNote(find("write-problem"), { kind: "error", head: t("send.failed"), lines: [t("send.closed"), reference] });
   }
