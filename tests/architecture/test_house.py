@@ -112,7 +112,8 @@ class TestSetup:
     def run(place: Path, level: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", str(place / ".ci/setup"), level],
-            env={"PATH": f"{place / 'bin'}:{os.environ['PATH']}"},
+            # PYTHON: with the system's own, which is asked for by its full path, no stand-in could be tried.
+            env={"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "PYTHON": "python3"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
