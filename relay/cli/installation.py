@@ -11,7 +11,7 @@ from string import Template
 from relay.cli.certificate import write_self_signed
 from relay.cli.exits import EX_CANTCREAT, CommandError
 from relay.cli.portal import LINK_FILES, make_link_files
-from relay.cli.portal_keys import hold_ceremony
+from relay.cli.portal_ceremony import hold_ceremony
 from relay.core.clock import SystemClock
 from relay.core.documents.organisation import Organisation
 from relay.core.ports import Actor, Event

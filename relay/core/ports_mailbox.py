@@ -35,6 +35,9 @@ class CardRequest:
     drop_roots: bool = False
     after: int = 0
     """Highest serial that is known elsewhere: the new one is above it even when the token came from a back-up."""
+    newest: int | None = None
+    """The token's newest serial when this was asked for, 0 where it had no card: upon another one nothing is made, so
+    that one wish makes one card however often it is handed in. None: whatever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,10 @@ class MailboxKeys(Protocol):
     """
 
     def create_card(self, request: CardRequest, actor: Actor) -> CardRecord:
-        """Make keys and card; the one before loses its sign key at once. Ask `list_cards` for all with signatures."""
+        """Make keys and card; the one before loses its sign key at once. Ask `list_cards` for all with signatures.
+
+        Raises MailboxDataError (`card`) where the newest card is another than `request.newest`.
+        """
         ...
 
     def list_cards(self, portal: str) -> tuple[CardRecord, ...]:

@@ -46,7 +46,7 @@ from relay.core.wire.sealed.forms import FORMS
 from relay.core.wire.sealed.jsontext import Fields
 from relay.core.wire.sealed.seed import SEED_LENGTH, SeedKeys
 from relay.core.wire.sealed.signing import SIGN_DOWN, sign_es256
-from relay.keystore.mailbox_ceremony import hold_ceremony, load_signer
+from relay.keystore.mailbox_ceremony import finish_ceremony, hold_ceremony, load_signer
 from relay.keystore.mailbox_folder import CARD_KEYS, ESCROW, REPLY, SIGN, Open, PortalFolder, Seal, list_portals
 
 MAX_KEPT = 400 * 1024
@@ -125,6 +125,8 @@ class MailboxToken:
         if not records:
             return None
         cards = tuple(_check_card(portal, serial, record) for serial, record in records.items())
+        if finish_ceremony(folder, cards[-1], records):
+            records = folder.read_cards()
         self._destroy_old_replies(folder, cards)
         return _Portal(
             folder,

@@ -1,13 +1,14 @@
 """The key ceremony of a portal's cards, inside the token (sealed-mailbox 2, 6).
 
 New keys first, the card that names them last: cut off before it, nothing has happened; cut off behind it, the card
-stands and what had to be destroyed is destroyed by the next start or ceremony. Roots are read from disk and held for
-this call alone.
+stands and what had to be destroyed is destroyed by the next start or ceremony. A ceremony names the card that it goes
+on from: asked for once it makes one card, however often it is handed in. Roots are read from disk and held for these
+calls alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -27,9 +28,12 @@ def hold_ceremony(folder: PortalFolder, cards: Sequence[Card], request: CardRequ
 
     Raises KeyStoreError, MailboxDataError.
     """
+    newest = cards[-1].serial if cards else 0
+    if request.newest not in (None, newest):
+        raise MailboxDataError("card", f"asked for when the newest card was {request.newest}; now it is {newest}")
     distrust = _distrusted(cards, request)
     _destroy_stray_roots(folder, cards)
-    serial = max(cards[-1].serial if cards else 0, request.after) + 1
+    serial = max(newest, request.after) + 1
     root = cards[-1].root if cards and not request.new_root else _add_root(folder)
     public = {kind: folder.add_key(kind, serial) for kind in CARD_KEYS if kind != ESCROW or request.escrow}
     octets = make_card(
@@ -52,10 +56,24 @@ def hold_ceremony(folder: PortalFolder, cards: Sequence[Card], request: CardRequ
     folder.write_card(serial, record)
     if request.drop_roots:
         _sign_again(folder, cards, kept)
-        for number in folder.numbers(ROOT):
-            if public_of(folder.read_key(ROOT, number)) != root:
-                folder.destroy_key(ROOT, number)
+        _destroy_roots_but(folder, {root})
     return record
+
+
+def finish_ceremony(folder: PortalFolder, newest: Card, records: Mapping[int, CardRecord]) -> bool:
+    """End what a ceremony that drops roots left when it was cut off behind its card; True where cards were changed.
+
+    All roots that are to stand have signed the newest card. `records` are all cards by serial. Raises KeyStoreError.
+    """
+    signed = {entry.root for entry in records[newest.serial].sigs}
+    late = [serial for serial, record in records.items() if {entry.root for entry in record.sigs} - signed]
+    if newest.root not in signed or not (late or len(folder.numbers(ROOT)) > len(signed)):
+        return False
+    roots = [pair for pair in _read_roots(folder) if pair[0] in signed]
+    for serial in late:
+        folder.write_card(serial, sign_card(records[serial].card, roots))
+    _destroy_roots_but(folder, signed)
+    return bool(late)
 
 
 def load_signer(private: bytes) -> ec.EllipticCurvePrivateKey:
@@ -75,9 +93,12 @@ def _sign_again(folder: PortalFolder, cards: Sequence[Card], roots: Sequence[_Ro
 
 def _destroy_stray_roots(folder: PortalFolder, cards: Sequence[Card]) -> None:
     """Destroy roots of a ceremony that never reached its card."""
-    named = {card.root for card in cards}
+    _destroy_roots_but(folder, {card.root for card in cards})
+
+
+def _destroy_roots_but(folder: PortalFolder, kept: Set[bytes]) -> None:
     for number in folder.numbers(ROOT):
-        if public_of(folder.read_key(ROOT, number)) not in named:
+        if public_of(folder.read_key(ROOT, number)) not in kept:
             folder.destroy_key(ROOT, number)
 
 

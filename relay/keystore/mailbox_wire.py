@@ -30,6 +30,7 @@ def card_call(request: CardRequest, actor: Actor) -> Call:
             "new_root": request.new_root,
             "drop_roots": request.drop_roots,
             "after": request.after,
+            "newest": request.newest,
         }
     )
     return Call(actor=str(actor), key_id=request.portal, data=data)
@@ -47,6 +48,7 @@ def read_card_call(call: Call) -> CardRequest:
             new_root=fields.boolean("new_root"),
             drop_roots=fields.boolean("drop_roots"),
             after=fields.number("after"),
+            newest=None if fields.is_null("newest") else fields.number("newest"),
         )
     except MailboxDataError as error:
         raise KeyStoreError("frame: no ceremony") from error

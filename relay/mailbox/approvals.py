@@ -102,9 +102,12 @@ def approve(tx: Tx, tenant: str, approval_id: str, actor: Actor) -> Approval:
 
 
 def refuse(tx: Tx, tenant: str, approval_id: str, actor: Actor) -> Approval:
-    """End a request; whoever asked may take it back himself. Raises NotFoundError, ApprovalRefusedError."""
+    """End a request; whoever asked may take it back himself, a card as long as it is not made.
+
+    Raises NotFoundError, ApprovalRefusedError.
+    """
     one = rows.get_approval(tx, tenant, approval_id, lock=True)
-    if one.state != rows.WAITING:
+    if one.state not in (rows.WAITING, rows.APPROVED):
         raise ApprovalRefusedError(f"This request is {one.state} already.")
     rows.end_approval(tx, one, rows.REFUSED, str(actor))
     _note(tx, one, "approval.refused", actor)

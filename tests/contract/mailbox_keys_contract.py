@@ -144,6 +144,16 @@ class MailboxKeysContract:
         keys.operator.create_card(CardRequest(ready, "Example Bank"), ADMIN)
         assert trust(keys, ready).newest.distrust == (1,)
 
+    def test_one_wish_makes_one_card_however_often_it_is_handed_in(self, keys: Keys, portal: str) -> None:
+        for newest in (0, 1):
+            request = CardRequest(portal, "Example Bank", newest=newest)
+            keys.operator.create_card(request, ADMIN)
+            for other in (request, replace(request, newest=newest + 2)):
+                with pytest.raises(MailboxDataError, match="card"):
+                    keys.operator.create_card(other, ADMIN)
+            assert trust(keys, portal).newest.serial == newest + 1
+        assert len(keys.worker.list_cards(portal)) == 2
+
     def test_a_new_root_signs_all_cards_beside_the_old_one(self, keys: Keys, ready: str) -> None:
         old = trust(keys, ready).newest.root
         keys.operator.create_card(CardRequest(ready, "Example Bank", new_root=True), ADMIN)

@@ -124,7 +124,7 @@ def test_every_event_of_portal_and_link_has_its_meaning() -> None:
     """Lines of the log, and events of the database's chain."""
     page = (ROOT / "docs/operator/monitoring.md").read_text("utf-8")
     rooms = [path for room in ("portal", "relay/link", "relay/mailbox") for path in (ROOT / room).rglob("*.py")]
-    source = "\n".join(path.read_text("utf-8") for path in [*rooms, ROOT / "relay/cli/portal_keys.py"])
+    source = "\n".join(path.read_text("utf-8") for path in [*rooms, *(ROOT / "relay/cli").glob("portal_*.py")])
     lines = set(re.findall(r"\b_?log\.(?:info|warning|error|exception)\(\s*\"([a-z-]+)\"", source, re.IGNORECASE))
     events = set(re.findall(r"(?:Event\(|CARD_\w+ = )\"([a-z]+\.[a-z-]+)\"", source))
     assert {"signed-in", "pushed", "storage-fault", "reconcile-begun"} <= lines

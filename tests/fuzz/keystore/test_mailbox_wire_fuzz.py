@@ -63,6 +63,7 @@ REQUESTS = st.builds(
     new_root=st.booleans(),
     drop_roots=st.booleans(),
     after=COUNT,
+    newest=st.none() | COUNT,
 )
 RECORDS = st.lists(
     st.builds(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli import mailbox_approvals
+from relay.cli import mailbox_approvals, portal_card_requests, portal_ceremony
 from relay.cli.installation import HostChoices, create_installation
 from relay.cli.main import main
 from relay.core.clock import SystemClock
@@ -25,7 +25,10 @@ from relay.keystore.grants import Role
 from relay.keystore.pin import read_pin_file
 from relay.keystore.software import SoftwareToken
 from relay.settings import Settings, load_settings
+from relay.store.chain import StoredEvent
+from relay.store.errors import StorageError
 from relay.store.repositories.configuration import activate, add_draft
+from relay.store.repositories.events import recent_events
 from relay.store.repositories.mailbox_cards import list_cards
 from relay.wiring import open_database, open_keystore
 from relay.wiring.keyd import make_keyd_config
@@ -47,6 +50,22 @@ class Inside:
     def records(self) -> list[str]:
         with closing(open_database(self.settings, "test")) as database, database.reading() as tx:
             return [row.record for row in list_cards(tx, self.settings.host.tenant)]
+
+    def made(self) -> list[str]:
+        """Return the cards that keyd has."""
+        with open_keystore(self.settings, "operator") as keys:
+            return [record.encode().decode() for record in keys.list_cards(PORTAL)]
+
+    def want_approval(self) -> None:
+        """Set the policy that one other person agrees to a card."""
+        eva, tenant = Actor("operator", "eva"), self.settings.host.tenant
+        with closing(open_database(self.settings, "test")) as database, database.transaction() as tx:
+            draft = add_draft(tx, tenant, "policy", '{"switches": {"ceremony_approval": "one"}}', eva)
+            activate(tx, tenant, "policy", draft.version, eva)
+
+    def events(self, kind: str) -> list[StoredEvent]:
+        with closing(open_database(self.settings, "test")) as database, database.reading() as tx:
+            return recent_events(tx, self.settings.host.tenant, kinds=(kind,))
 
     def pushes(self) -> list[tuple[object, ...]]:
         with closing(open_database(self.settings, "test")) as database, database.reading() as tx:
@@ -125,10 +144,7 @@ def test_a_second_person_agrees_before_keys_end(
     who = "eva"
     monkeypatch.setattr(mailbox_approvals, "approving_actor", lambda: Actor("operator", who))
     assert inside.run("new") == 0
-    tenant, eva = inside.settings.host.tenant, Actor("operator", "eva")
-    with closing(open_database(inside.settings, "test")) as database, database.transaction() as tx:
-        draft = add_draft(tx, tenant, "policy", '{"switches": {"ceremony_approval": "one"}}', eva)
-        activate(tx, tenant, "policy", draft.version, eva)
+    inside.want_approval()
     capsys.readouterr()
     assert inside.run("rotate", "--new-root", "--no-escrow") == 0
     request = capsys.readouterr().out.split()[-1]
@@ -152,6 +168,66 @@ def test_a_second_person_agrees_before_keys_end(
     assert inside.run("rotate") == 0
     assert inside.run("refuse", capsys.readouterr().out.split()[-1]) == 0
     assert len(inside.records()) == 2
+
+
+def test_one_request_makes_one_card_wherever_it_is_cut_off(
+    inside: Inside, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = "eva"
+    monkeypatch.setattr(mailbox_approvals, "approving_actor", lambda: Actor("operator", who))
+    assert inside.run("new") == 0
+    inside.want_approval()
+
+    def ask(*words: str) -> str:
+        nonlocal who
+        who = "eva"
+        capsys.readouterr()
+        assert inside.run(*words) == 0
+        who = "ivo"
+        return capsys.readouterr().out.split()[-1]
+
+    def break_off(request: str) -> None:
+        """The last word is given, keyd makes the card, and the database is gone."""
+
+        def fail(*_: object, **__: object) -> int:
+            raise StorageError("the disk is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(portal_ceremony, "store_cards", fail)
+            assert inside.run("approve", request) == 75
+
+    # Whoever comes next ends what is left, who asked as well, and gets no card of his own by that.
+    request = ask("rotate", "--new-root", "--no-escrow")
+    break_off(request)
+    assert (len(inside.made()), len(inside.records())) == (2, 1)
+    assert inside.run("refuse", request) == 65
+    who = "eva"
+    assert inside.run("approve", request) == 0
+    assert "Card 2 is made" in capsys.readouterr().out
+    assert inside.run("approve", request) == 65
+    assert inside.made() == inside.records()
+    assert (len(inside.made()), len(inside.events("card.created"))) == (2, 2)
+
+    # Who looked before the other's card was there is stopped by keyd itself. Publishing ends the request too.
+    request = ask("rotate")
+    break_off(request)
+    with monkeypatch.context() as blind:
+        blind.setattr(portal_card_requests, "find_made", lambda *_: None)
+        assert inside.run("approve", request) == 65
+    assert len(inside.made()) == 3
+    assert inside.run("publish") == 0
+    assert inside.run("approve", request) == 65
+    assert "done already" in capsys.readouterr().err
+    assert (inside.made(), len(inside.events("card.created"))) == (inside.records(), 3)
+
+    # Another card came between: nobody agreed to one that goes on from that.
+    request = ask("rotate", "--drop-roots")
+    with open_keystore(inside.settings, "operator") as keys:
+        keys.create_card(CardRequest(PORTAL, "Example Bank", distrust=(1,)), Actor("operator", "test"))
+    assert inside.run("approve", request) == 65
+    assert "Another card was made" in capsys.readouterr().err
+    assert inside.run("refuse", request) == 0
+    assert len(inside.made()) == 4
 
 
 def test_publish_mends_what_a_break_after_keyd_left(inside: Inside) -> None:
