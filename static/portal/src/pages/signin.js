@@ -143,11 +143,9 @@ export async function showSignIn(given, enter) {
   enterMailbox = enter;
   passwords = wireNewPassword({ t, loginName: () => typed("login-name"), current: () => current, common: COMMON_PASSWORDS });
   const fragment = takeFragment();
-  // What an e-mail's link may carry behind #, where no server sees it: c, the code; u, the user name.
-  const carried = new URLSearchParams(fragment);
-  const code = /^[0-9A-Za-z-]{1,40}$/.exec(carried.get("c") ?? "")?.[0];
-  const name = /^[^\s@]{1,64}@[^\s@]{1,253}$/.exec(carried.get("u") ?? "")?.[0];
-  keepFragment(code || name ? fragment : "");
+  // What an e-mail's link may carry behind #, where no server sees it: c, the code.
+  const code = /^c=([0-9A-Za-z-]{1,40})$/.exec(fragment)?.[1];
+  keepFragment(code ? fragment : "");
   rememberLanguage();
   wireReveals(t);
   // Not before: a password manager looks at the fields when the page is left.
@@ -162,7 +160,6 @@ export async function showSignIn(given, enter) {
     showCode();
     /** @type {HTMLInputElement} */ (find("code")).value = code;
   }
-  if (name && !typed("login-name")) /** @type {HTMLInputElement} */ (find("login-name")).value = name;
   const isOver = fragment === "signed-out" || fragment === "closed";
   if (isOver) showNote(problem, { kind: "", lines: [t(fragment)] });
   onSubmit("sign-in-form", signIn);
