@@ -48,6 +48,7 @@ def run_pages(options: argparse.Namespace) -> int:
 def run_skip(options: argparse.Namespace) -> int:
     """Drop what waits for one mailbox and keeps a restored portal shut."""
     from relay.core.ports import Event
+    from relay.mailbox.states import BoxState
     from relay.store.errors import NotFoundError
     from relay.store.repositories import mailbox_pushes as pushes
     from relay.store.repositories.mailbox_boxes import get_box
@@ -55,16 +56,27 @@ def run_skip(options: argparse.Namespace) -> int:
     with open_inside(options) as (settings, database), database.transaction() as tx:
         tenant = settings.host.tenant
         try:
-            get_box(tx, tenant, options.box, lock=True)
+            box = get_box(tx, tenant, options.box, lock=True)
         except NotFoundError as error:
             raise CommandError(f"{options.box}: there is no such mailbox", EX_DATAERR) from error
-        count = pushes.drop_pushes(tx, tenant, options.box, [pushes.BOX, pushes.END, pushes.DELETE])
+        kinds = [pushes.BOX, pushes.END, pushes.DELETE]
+        count = pushes.drop_pushes(tx, tenant, options.box, kinds, state=pushes.SKIPPED)
         if not count:
             raise CommandError(f"{options.box}: nothing waits that would hold up the portal", EX_DATAERR)
+        is_closed = box.state == BoxState.CLOSED
+        if is_closed and not pushes.is_waiting(tx, tenant, pushes.LATE_END, box=box.id):
+            # Nothing but this ever closes it there; nobody could order it anew.
+            pushes.add_push(tx, tenant, pushes.LATE_END, box=box.id, ref="close")
         detail = {"box": options.box, "dropped": count}
         tx.append_event(Event("portal.skipped", terminal_actor(), tenant, detail=detail))
-    sys.stdout.write(
-        f"{count} dropped; the portal opens as soon as nothing else holds it up. For this mailbox it may hold an\n"
-        f"older password or deleted mail: give it a new password (letterlock mailbox reset) or close it.\n"
-    )
+    sys.stdout.write(f"{count} dropped; the portal opens as soon as nothing else holds it up. ")
+    if is_closed:
+        sys.stdout.write(
+            "This mailbox is closed\nhere. Until the portal has taken that, which is tried on, it may open there.\n"
+        )
+    else:
+        sys.stdout.write(
+            "For this mailbox it may hold an\n"
+            "older password or deleted mail: give it a new password (letterlock mailbox reset) or close it.\n"
+        )
     return 0

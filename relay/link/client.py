@@ -16,8 +16,8 @@ from typing import Any
 
 from relay.link.config import LinkSettings
 from relay.link.errors import (
+    LinkBusyError,
     LinkConflictError,
-    LinkDownError,
     LinkError,
     LinkRefusedError,
     LinkUnknownError,
@@ -85,8 +85,8 @@ class MessageHead:
 class PortalLink:
     """The calls of the link API, typed. Calls from several threads wait for each other: make one a thread.
 
-    All raise LinkError: LinkDownError (no connection, no answer), LinkRefusedError, LinkUnknownError (404),
-    LinkConflictError (409); every one is temporary.
+    All raise LinkError: LinkDownError (no connection, no answer), of these LinkBusyError (5xx, 429), LinkRefusedError,
+    LinkUnknownError (404), LinkConflictError (409); every one is temporary.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ def _judge(code: int, answer: bytes) -> bytes:
     if code == 404:
         raise LinkUnknownError("the portal does not know it")
     if code >= 500 or code == 429:
-        raise LinkDownError(f"the portal cannot do it now: {code}")
+        raise LinkBusyError(f"the portal cannot do it now: {code}")
     raise LinkRefusedError(code, error)
 
 

@@ -21,6 +21,10 @@ class LinkDownError(LinkError):
     status = "4.4.1"
 
 
+class LinkBusyError(LinkDownError):
+    """The portal answered that it cannot do this now (5xx, 429). It is there, and the one that it was."""
+
+
 class LinkPinError(LinkDownError):
     """The peer shows another certificate than the pinned one. Nothing was sent to it."""
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from relay.link.errors import LinkDownError
+from relay.link.errors import LinkBusyError, LinkDownError
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
@@ -27,7 +27,8 @@ class Gate:
         *,
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
-        """`on_trouble` is called once for each time of trouble, when it has lasted a minute; `on_down` each time."""
+        """`on_trouble` is called once for each time of trouble, when it has lasted a minute; `on_down` each time that
+        there was no answer."""
         self._on_trouble = on_trouble
         self._on_down = on_down
         self._first_pause = first_pause
@@ -52,8 +53,9 @@ class Gate:
                 self._failures, self._closed_until, self._last_error = 0, 0.0, ""
 
     def note_down(self, error: LinkDownError) -> None:
-        """A call had no answer."""
-        self._on_down()
+        """A call had no answer, or none that helps."""
+        if not isinstance(error, LinkBusyError):
+            self._on_down()
         with self._lock:
             # Threads that failed together count once.
             if time.monotonic() < self._closed_until:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from relay.core.wire.sealed import format_time
 from relay.link.client import PortalLink
-from relay.link.errors import LinkConflictError, LinkDownError
+from relay.link.errors import LinkBusyError, LinkConflictError, LinkDownError
 from relay.store.base import Database
 from relay.store.repositories.mailbox_pushes import raise_mark, read_mark
 
@@ -44,6 +44,9 @@ class Marks:
             self._writing += 1
         try:
             yield
+        except LinkBusyError:
+            # It is still there and what was written before lies there; this one is written again.
+            raise
         except LinkDownError:
             # Whether it got through is not known, nor why it did not: the portal may be another one now.
             self._has_failed = True
@@ -103,6 +106,8 @@ class Marks:
         except LinkConflictError:
             # Another node of ours was faster with a higher one, which says the same.
             return True
+        except LinkBusyError:
+            raise
         except LinkDownError:
             self._has_failed = True
             raise

@@ -187,7 +187,7 @@ class Pusher:
         try:
             delivery = lease_portal_copy(tx, self._owner, push.copy_id)
         except LeaseLostError:
-            pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + 5 * SECOND, error="copy busy")
+            pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + 5 * SECOND, error=pushes.COPY_BUSY)
             return None
         if delivery is None or not _is_approved(delivery):
             self._drop(tx, push)
@@ -238,7 +238,9 @@ class Pusher:
         if fate is Fate.PULL_FIRST:
             # The puller polls all the time; it needs no word.
             with self._database.transaction() as tx:
-                pushes.postpone_push(tx, push, self._owner, next_at=tx.now_ms() + _PULL_FIRST_MS, error="pull first")
+                pushes.postpone_push(
+                    tx, push, self._owner, next_at=tx.now_ms() + _PULL_FIRST_MS, error=pushes.PULL_FIRST
+                )
             return
         if push.kind == pushes.RENEW:
             self._renew(one)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from relay.core.ports import Actor, Event
 from relay.core.wire.sealed import MailboxDataError
+from relay.link.barrier import Barrier
 from relay.link.client import PortalLink
 from relay.link.errors import LinkUnknownError
 from relay.link.marks import Marks
@@ -39,20 +41,20 @@ from relay.store.repositories.reply_links import ReplyLink, open_reply_links
 
 _log = Log("link")
 _PAGE = 100
-_BARRIER = (pushes.BOX, pushes.END, pushes.DELETE)
-"""What must be done there before it may open."""
 _PAGES_A_TURN = 50
 """So many pages are compared before the minute's other work has its turn."""
 _MOST_ODD = 10_000
 """Boxes that are not ours or were named before; a portal that goes on naming such is not listened to any longer."""
-_STUCK_ATTEMPTS = 5
-"""With the pauses between them about a minute."""
 
 
 @dataclass(slots=True)
 class _Walk:
     """Where a comparison stands."""
 
+    barrier: Barrier
+    """What must be done there before it may open."""
+    began_at: int
+    """When the first of the comparisons began that were needed for this opening."""
     after: str = ""
     asked_at: int = 0
     """When the page was asked for: what was pushed since need not be on it."""
@@ -65,8 +67,6 @@ class _Walk:
     """The inventory had no end: what it did not name is pushed again."""
     held: int | None = None
     """The mark that the portal held when this began; it gets none before the end."""
-    told: set[int] = field(default_factory=set)
-    """Pushes that hold up the opening and were told to an operator."""
     seen: set[str] = field(default_factory=set)
     """Boxes that the portal named. Compared by set and not by order: two databases may sort ids differently."""
 
@@ -93,24 +93,29 @@ class Reconciler:
         self.marks.sent_days = mark.sent_days
         if self._walk is None and self.marks.is_restored(mark.number):
             _log.warning("reconcile-begun", held=mark.number)
-            self._begin(mark)
-        elif self._walk is not None and (self.marks.has_failed or mark.number != self._walk.held):
-            # Broken off or restored once more since: what was compared may be another state.
-            self._begin(mark)
+            self._begin(mark.number)
+        elif self._walk is not None and mark.number != self._walk.held:
+            # Restored once more since: what was compared was another state.
+            self._begin(mark.number)
         if self._walk is not None and not self._go_on(link, self._walk):
             return
         self._give(link, mark)
 
-    def _begin(self, mark: Mark) -> None:
+    def _begin(self, held: int | None) -> None:
         # From here on trouble is news again.
         self.marks.note_reconciled()
-        self._walk = _Walk(held=mark.number, told=set() if self._walk is None else self._walk.told)
+        before = self._walk
+        barrier = before.barrier if before else Barrier(self._database, self._tenant, self._actor, self._newest_given)
+        barrier.begin_pass()
+        with self._database.reading() as tx:
+            began_at = before.began_at if before else tx.now_ms()
+        self._walk = _Walk(barrier, began_at, held=held, queued=before.queued if before else 0)
 
     def _go_on(self, link: PortalLink, walk: _Walk) -> bool:
         """Walk on; return whether all that must be done before it opens is done.
 
         Some pages at a time: an inventory without an end holds up nothing else, and ends when it names too many boxes
-        that are not ours.
+        that are not ours. Where the link broke meanwhile it begins anew at its end.
         """
         for _ in range(_PAGES_A_TURN):
             if walk.is_over:
@@ -119,10 +124,15 @@ class Reconciler:
                 walk.asked_at = tx.now_ms()
             page = link.get_inventory(walk.after, _PAGE)
             self._compare_page(link, walk, page)
-        if not walk.is_over or self._is_pending(link, walk):
+        if not walk.is_over:
             return False
+        is_held_up = walk.barrier.is_holding(link)
         if self.marks.has_failed:
-            # Whether what was pushed meanwhile lies there is not known: once more.
+            # Whether what was compared and pushed meanwhile lies there is not known: once more. But not before the end:
+            # with many mailboxes and one push without an answer no comparison would ever get there.
+            self._begin(walk.held)
+            return False
+        if is_held_up:
             return False
         self._note_end(walk)
         self._walk = None
@@ -130,42 +140,6 @@ class Reconciler:
 
     def _give(self, link: PortalLink, mark: Mark) -> None:
         self.marks.give(link, mark.number, is_reconciled=True)
-
-    def _is_pending(self, link: PortalLink, walk: _Walk) -> bool:
-        """Tell whether something waits that must be done there before it may open.
-
-        Not what fails again and again for a box that the portal itself cannot open: nothing can be signed in to there.
-        For any other an operator is told, who can leave it out (`letterlock portal skip`).
-        """
-        with self._database.reading() as tx:
-            if not pushes.is_waiting(tx, self._tenant, _BARRIER):
-                return False
-            waiting = pushes.waiting_kinds(tx, self._tenant, _BARRIER)
-        return any(not self._is_harmless(link, walk, one) for one in waiting)
-
-    def _is_harmless(self, link: PortalLink, walk: _Walk, push: pushes.Push) -> bool:
-        if push.attempts < _STUCK_ATTEMPTS:
-            return False
-        try:
-            held = link.get_box(push.box, 0)
-        except LinkUnknownError:
-            return True
-        with self._database.reading() as tx:
-            box = get_box(tx, self._tenant, push.box)
-        if push.kind == pushes.END and push.ref in ("close", "expire") and held.sha256 is None:
-            return True
-        newest = self._newest_given(box)
-        if push.kind == pushes.BOX and newest is not None and held.sha256 == newest.capsule_sha:
-            return True
-        if push.seq not in walk.told:
-            walk.told.add(push.seq)
-            reason = (
-                f"the restored portal stays shut: a {push.kind} of mailbox {push.box} fails again and again"
-                f" ({push.last_error}); to open it without: letterlock portal skip {push.box}"
-            )
-            with self._database.transaction() as tx:
-                tx.append_event(Event("alert.raised", self._actor, self._tenant, detail={"reason": reason}))
-        return False
 
     def _note_end(self, walk: _Walk) -> None:
         detail: dict[str, EventDetail] = {"queued": walk.queued, "unknown": walk.strangers}
@@ -269,7 +243,8 @@ class Reconciler:
         if box.state == BoxState.CLOSED:
             if held is not None and held.state != BoxState.CLOSED:
                 with self._database.transaction() as tx:
-                    self._queue(tx, walk, pushes.END, box.id, "close")
+                    if not pushes.is_waiting(tx, self._tenant, pushes.LATE_END, box=box.id):
+                        self._queue(tx, walk, pushes.END, box.id, "close")
             return
         newest = self._newest_given(box)
         if newest is None:
@@ -285,6 +260,11 @@ class Reconciler:
                     self._queue(tx, walk, pushes.END, box.id, "expire")
             elif held is None or held.sha256 != newest.capsule_sha:
                 self._queue(tx, walk, pushes.BOX, box.id, str(newest.gen))
+            elif box.must_change:
+                # The same capsule with or without: an older portal knows of no demand, and says nothing of it.
+                queued = walk.queued
+                self._queue(tx, walk, pushes.BOX, box.id, str(newest.gen))
+                walk.queued = queued
             self._compare_messages(tx, walk, box, frozenset() if held is None else held.messages)
 
     def _newest_given(self, box: Box) -> Generation | None:
@@ -332,9 +312,13 @@ class Reconciler:
         waiting = pushes.waiting_pushes(tx, self._tenant, box_id=box)
         if any((one.kind, one.ref) == (kind, ref) for one in waiting):
             return
-        is_new = pushes.is_done_since(tx, self._tenant, kind, box=box, ref=ref, since_ms=walk.asked_at)
+        ended = partial(pushes.is_ended_since, tx, self._tenant, kind, box=box, ref=ref)
+        if ended(since_ms=walk.began_at, state=pushes.SKIPPED):
+            # What an operator has left out is not asked of him again when the comparison is repeated.
+            return
+        is_given = ended(since_ms=walk.asked_at, state=pushes.DONE)
         pushes.add_push(tx, self._tenant, kind, box=box, ref=ref, detail=detail)
-        walk.queued += not is_new
+        walk.queued += not is_given
 
 
 def _no_chunks(i: int, n: int) -> bytes:

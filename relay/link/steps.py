@@ -84,7 +84,7 @@ class Steps:
                 return self._push_message(link, push)
             case pushes.DELETE:
                 link.delete_message(push.box, push.ref)
-            case pushes.END:
+            case pushes.END | pushes.LATE_END:
                 return self._end(link, push)
             case pushes.RENEW:
                 return self._freeze(link, push)

@@ -212,7 +212,8 @@ PORTAL_PUSH = Table(
     Index("ix_portal_push_box_ref", "box", "ref"),
 )
 """What the portal has to be told, in the order of `seq` within a box. `kind`: box, message, delete, end, card, token,
-join; `ref`: generation, message id, named end, serial or hash; `state`: waiting, done, dropped."""
+join, renew, late-end; `ref`: generation, message id, named end, serial or hash; `state`: waiting, done, dropped,
+skipped."""
 
 PORTAL_MARK = Table(
     "portal_mark",

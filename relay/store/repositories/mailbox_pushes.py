@@ -18,14 +18,21 @@ BOX = "box"
 MESSAGE = "message"
 DELETE = "delete"
 END = "end"
+LATE_END = "late-end"
+"""An `end` that an operator let go: it is tried on, and a restored portal opens before it."""
 CARD = "card"
 TOKEN = "token"  # noqa: S105 - a kind of push
 JOIN = "join"
 RENEW = "renew"
 """Work for the link process: freeze the box, pull until it is empty, then relay.mailbox.renewals."""
+PULL_FIRST = "pull first"
+COPY_BUSY = "copy busy"
+"""Why a row was left for later although nothing failed: `last_error`."""
 WAITING = "waiting"
 DONE = "done"
 DROPPED = "dropped"
+SKIPPED = "skipped"
+"""Dropped by an operator, so that a restored portal may open."""
 PUSH_LEASE_MS = 5 * MINUTE
 
 
@@ -36,9 +43,9 @@ class Push:
     seq: int
     tenant: str
     kind: str
-    """`box` (ref: generation), `message`, `delete` (ref: message id), `end` (ref: sessions, freeze, thaw, expire,
-    close), `card` (ref: serial), `token` (ref: SHA-256 of the token, b64; detail: id, expires), `join` (ref: the same
-    of the link's id; detail: expires), `renew` (ref: resend, reset, expire; detail: told)."""
+    """`box` (ref: generation), `message`, `delete` (ref: message id), `end` and `late-end` (ref: sessions, freeze,
+    thaw, expire, close), `card` (ref: serial), `token` (ref: SHA-256 of the token, b64; detail: id, expires), `join`
+    (ref: the same of the link's id; detail: expires), `renew` (ref: resend, reset, expire; detail: told)."""
     box: str
     """"" for a card or a join."""
     ref: str
@@ -175,13 +182,15 @@ def hasten_pushes(tx: Tx, tenant: str) -> int:
     )
 
 
-def drop_pushes(tx: Tx, tenant: str, box_id: str, kinds: Sequence[str], ref: str | None = None) -> int:
+def drop_pushes(
+    tx: Tx, tenant: str, box_id: str, kinds: Sequence[str], ref: str | None = None, *, state: str = DROPPED
+) -> int:
     """Drop waiting rows of a box that have no sense any more; return how many."""
     sql = (
-        "UPDATE portal_push SET state = 'dropped', done_at = ?, owner = '', lease_until = 0"  # noqa: S608
+        "UPDATE portal_push SET state = ?, done_at = ?, owner = '', lease_until = 0"  # noqa: S608
         f" WHERE state = 'waiting' AND tenant = ? AND box = ? AND kind IN ({', '.join('?' * len(kinds))})"
     )
-    parameters: list[Any] = [tx.now_ms(), tenant, box_id, *kinds]
+    parameters: list[Any] = [state, tx.now_ms(), tenant, box_id, *kinds]
     if ref is not None:
         sql += " AND ref = ?"
         parameters.append(ref)
@@ -199,31 +208,34 @@ def waiting_pushes(tx: Tx, tenant: str, *, box_id: str | None = None, limit: int
     return [_from_row(row) for row in rows]
 
 
-def is_waiting(tx: Tx, tenant: str, kinds: Sequence[str]) -> bool:
-    """Tell whether a row of these kinds waits."""
-    marks = ", ".join("?" * len(kinds))
-    sql = f"SELECT 1 FROM portal_push WHERE state = 'waiting' AND tenant = ? AND kind IN ({marks}) LIMIT 1"  # noqa: S608
-    return tx.fetch_one(sql, [tenant, *kinds]) is not None
-
-
-def waiting_kinds(tx: Tx, tenant: str, kinds: Sequence[str], limit: int = 1000) -> list[Push]:
-    """Return the oldest rows of these kinds that wait."""
+def first_of_boxes(tx: Tx, tenant: str, kinds: Sequence[str], *, after: int = 0, limit: int = 1000) -> list[Push]:
+    """Return the first row that waits, of whatever kind, of each box for which one of these kinds waits; in order, from
+    the one behind `after` on. What stands behind a box's first row is not tried before it."""
     marks = ", ".join("?" * len(kinds))
     rows = tx.fetch_all(
-        f"SELECT {_LIST} FROM portal_push p WHERE p.state = 'waiting' AND p.tenant = ?"  # noqa: S608
-        f" AND p.kind IN ({marks}) ORDER BY p.seq LIMIT ?",
-        [tenant, *kinds, limit],
+        f"SELECT {_LIST} FROM portal_push p WHERE p.state = 'waiting' AND p.tenant = ? AND p.seq > ?"  # noqa: S608
+        " AND p.box <> ''"
+        " AND NOT EXISTS (SELECT 1 FROM portal_push q WHERE q.state = 'waiting' AND q.box = p.box AND q.seq < p.seq)"
+        " AND EXISTS (SELECT 1 FROM portal_push q WHERE q.state = 'waiting' AND q.box = p.box"
+        f" AND q.kind IN ({marks})) ORDER BY p.seq LIMIT ?",
+        [tenant, after, *kinds, limit],
     )
     return [_from_row(row) for row in rows]
 
 
-def is_done_since(tx: Tx, tenant: str, kind: str, *, box: str, ref: str, since_ms: int) -> bool:
-    """Tell whether the same was pushed at that time or later."""
+def is_waiting(tx: Tx, tenant: str, kind: str, *, box: str) -> bool:
+    """Tell whether a row of this kind waits for a box."""
+    sql = "SELECT 1 FROM portal_push WHERE state = 'waiting' AND box = ? AND kind = ? AND tenant = ? LIMIT 1"
+    return tx.fetch_one(sql, [box, kind, tenant]) is not None
+
+
+def is_ended_since(tx: Tx, tenant: str, kind: str, *, box: str, ref: str, since_ms: int, state: str) -> bool:
+    """Tell whether the same was pushed (`done`) or left out by an operator (`skipped`) at that time or later."""
     sql = (
-        "SELECT 1 FROM portal_push WHERE box = ? AND ref = ? AND kind = ? AND tenant = ? AND state = 'done'"
+        "SELECT 1 FROM portal_push WHERE box = ? AND ref = ? AND kind = ? AND tenant = ? AND state = ?"
         " AND done_at >= ? LIMIT 1"
     )
-    return tx.fetch_one(sql, [box, ref, kind, tenant, since_ms]) is not None
+    return tx.fetch_one(sql, [box, ref, kind, tenant, state, since_ms]) is not None
 
 
 def forget_pushes(tx: Tx, tenant: str, before_ms: int) -> int:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
-from relay.cli import portal_boxes
-from relay.cli.main import main
 from relay.core.clock import DAY, HOUR
 from relay.core.ids import new_id
 from relay.core.wire.sealed import stretch
@@ -20,7 +15,6 @@ from relay.link.wire import HeldBox, InventoryPage, Report
 from relay.mailbox.boxes import recall_message
 from relay.mailbox.incoming_desk import RECEIPT_MS
 from relay.mailbox.incoming_sweep import KEEP_MS, sweep_entries
-from relay.store.repositories import mailbox_pushes as pushes
 from relay.store.repositories.mailbox_entries import (
     find_seen,
     list_quarantine,
@@ -149,44 +143,6 @@ def test_an_inventory_without_an_end_ends(linked: Linked, monkeypatch: pytest.Mo
     linked.reconciler.compare(wire)
     assert wire.asked == 6
     assert any("had no end" in alert for alert in linked.alerts())
-
-
-def test_a_push_that_fails_for_good_does_not_shut_the_portal_for_ever(
-    linked: Linked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reader = linked.open_mailbox()
-    wire = Wire(linked)
-
-    def stick(box_id: str, ref: str) -> None:
-        with linked.inside.db.transaction() as tx:
-            pushes.add_push(tx, TENANT, pushes.BOX, box=box_id, ref=ref)
-            tx.run("UPDATE portal_push SET attempts = 9, next_at = ? WHERE state = 'waiting'", [tx.now_ms() + DAY])
-
-    def is_shut() -> bool:
-        linked.reconciler.marks._has_failed = linked.reconciler._walk is None
-        linked.reconciler.compare(wire)
-        return linked.reconciler._walk is not None
-
-    # The portal holds the very capsule: that it cannot be pushed again hinders nothing.
-    stick(reader.box, "2")
-    assert not is_shut()
-    # It holds an older one: an operator hears of it, once, and may leave it out.
-    with linked.inside.db.transaction() as tx:
-        tx.run("UPDATE mailbox_generation SET capsule_sha = ? WHERE gen = 2", ["A" * 43])
-    assert is_shut()
-    assert is_shut()
-    assert sum("letterlock portal skip" in alert for alert in linked.alerts()) == 1
-
-    @contextmanager
-    def open_here(_: object) -> Iterator[tuple[Any, Any]]:
-        yield SimpleNamespace(host=SimpleNamespace(tenant=TENANT)), linked.inside.db
-
-    monkeypatch.setattr(portal_boxes, "open_inside", open_here)
-    assert main(["portal", "skip", reader.box]) == 0
-    assert "1 dropped" in capsys.readouterr().out
-    assert not is_shut()
-    assert main(["portal", "skip", reader.box]) == 65
-    assert main(["portal", "skip", new_id()]) == 65
 
 
 def test_what_was_seen_and_refused_has_an_age_and_answers_are_never_taken_twice(linked: Linked) -> None:

@@ -22,7 +22,14 @@ from cryptography.x509.oid import NameOID
 from relay.core.errors import ConfigurationError
 from relay.link.client import PortalLink, Timeouts
 from relay.link.config import LinkSettings
-from relay.link.errors import LinkConflictError, LinkDownError, LinkPinError, LinkRefusedError, LinkUnknownError
+from relay.link.errors import (
+    LinkBusyError,
+    LinkConflictError,
+    LinkDownError,
+    LinkPinError,
+    LinkRefusedError,
+    LinkUnknownError,
+)
 from relay.link.wire import MalformedAnswerError
 
 PORTAL = "ENJHhdjed6rBfPOxg9HE-w"
@@ -187,8 +194,8 @@ def test_the_peer_refuses_a_relay_that_it_does_not_know(peer: Peer, tmp_path: Pa
         ("409 Conflict", b'{"error":"changed"}', LinkConflictError),
         ("400 Bad Request", b'{"error":"bad-request"}', LinkRefusedError),
         ("401 Unauthorized", b"", LinkRefusedError),
-        ("503 Unavailable", b"<html>", LinkDownError),
-        ("429 Too Many", b"{}", LinkDownError),
+        ("503 Unavailable", b"<html>", LinkBusyError),
+        ("429 Too Many", b"{}", LinkBusyError),
         ("200 OK", b"<html>", MalformedAnswerError),
         ("200 OK", b"[1]", MalformedAnswerError),
         ("200 OK", b"[" * 100_000, MalformedAnswerError),
