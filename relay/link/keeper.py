@@ -103,8 +103,8 @@ class Keeper:
         self._compare = compare
         self._is_mark_due = is_mark_due
         self._renew_words = renew_words
-        self._hour_at: int | None = None
-        """When the hour's work was done last."""
+        self._hourly_at: dict[str, int] = {}
+        """When each of the hour's jobs was done last."""
         self._link: PortalLink | None = None
         self._look_at = 0.0
         self._is_known = False
@@ -198,13 +198,24 @@ class Keeper:
             forget_pushes(tx, self._tenant, tx.now_ms() - KEEP_PUSHES_MS)
 
     def _keep_hourly(self) -> None:
+        """Each by itself: a key daemon that is away keeps no disk from being swept. What failed is done next time."""
         now = self._database.clock.now_ms()
-        if self._hour_at is not None and now - self._hour_at < HOUR:
-            return
-        self._renew_words()
-        reopen_locked(self._database, self._tenant, self._actor)
-        sweep_entries(self._database, self._tenant)
-        self._hour_at = now
+        failed: Exception | None = None
+        jobs: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("sweep", lambda: sweep_entries(self._database, self._tenant)),
+            ("reopen", lambda: reopen_locked(self._database, self._tenant, self._actor)),
+            ("words", self._renew_words),
+        )
+        for name, job in jobs:
+            if name in self._hourly_at and now - self._hourly_at[name] < HOUR:
+                continue
+            try:
+                job()
+                self._hourly_at[name] = now
+            except Exception as error:  # it is raised below, and stops no other
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     # --- with the portal ----------------------------------------------------------------------------------------------
 

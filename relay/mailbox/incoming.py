@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.core.clock import DAY
+from relay.core.clock import DAY, HOUR, MINUTE
 from relay.core.ports import Actor, Event
 from relay.core.ports_mailbox import REPLY_KEY_DAYS, MailboxKeys
 from relay.core.wire.pae import decode_b64
@@ -38,7 +38,7 @@ from relay.store.errors import NotFoundError
 from relay.store.repositories import mailbox_boxes as boxes
 from relay.store.repositories.mailbox_boxes import Box
 from relay.store.repositories.mailbox_cards import StoredCard, get_card
-from relay.store.repositories.mailbox_entries import find_seen, note_entry, quarantine_entry
+from relay.store.repositories.mailbox_entries import count_quarantine, find_seen, note_entry, quarantine_entry
 from relay.store.repositories.mailbox_generations import (
     BROWSER,
     Generation,
@@ -54,6 +54,8 @@ from relay.store.repositories.mailbox_messages import (
 
 _ITEM, _JOIN, _BROKEN = "item", "join", "broken"
 _ANSWERED = (MAIL, TICKET)
+MOST_REFUSED_AN_HOUR = 500
+"""Refused entries of an hour that are kept and written down one by one: a portal that invents them fills no disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Incoming:
         self._tidings = tidings
         self._joins = joins
         self._receipt_ms = receipt_ms
+        self._flood_told_at: int | None = None
 
     def take(self, entry: Entry, fetch: Fetch) -> Result:
         """Verify an entry and make it true, or refuse it; return what the portal is told.
@@ -301,24 +304,46 @@ class Incoming:
 
     def _refuse(self, entry: Entry, code: str, *, known: _Known | None = None) -> Result:
         """Keep a refused entry and alert; with `known` (its signature was good) the reader gets our signed word."""
+        is_flood = self._is_flood()
         box_id = entry.box or ""
-        kind, data = self._as_kept(entry)
+        plain = _JOIN if isinstance(entry, JoinEntry) else _ITEM
+        kind, data = (plain, b"") if is_flood else self._as_kept(entry)
         outer_id = _refused_id(entry)
         receipt = self._make_receipt(known, entry.id, Result.REFUSED) if known is not None else None
         more = self._joins.prepare_refusal(entry) if self._joins and isinstance(entry, JoinEntry) else None
+        if is_flood:
+            self._tell_of_flood()
+            if receipt is None and more is None:
+                # The portal's word alone: refused again should it come again.
+                return Result.REFUSED
         with self._desk.database.transaction() as tx:
             if known is not None:
                 self._desk.lock(tx, known.box)
             if note_entry(tx, self._desk.tenant, box_id, outer_id, kind=kind, result=Result.REFUSED.value):
-                quarantine_entry(tx, self._desk.tenant, box_id, outer_id, kind=kind, code=code, data=data)
+                if not is_flood:
+                    quarantine_entry(tx, self._desk.tenant, box_id, outer_id, kind=kind, code=code, data=data)
+                    self._desk.alert(tx, f"an entry from the portal was refused ({code})", None)
                 if receipt is not None:
                     self._desk.queue(tx, receipt)
                 if more is not None:
                     more(tx)
                 detail: dict[str, EventDetail] = {"box": box_id, "kind": kind, "code": code}
                 tx.append_event(Event("mailbox.refused", self._desk.actor, self._desk.tenant, detail=detail))
-                self._desk.alert(tx, f"an entry from the portal was refused ({code})", None)
         return Result.REFUSED
+
+    def _is_flood(self) -> bool:
+        with self._desk.database.reading() as tx:
+            since = tx.now_ms() - HOUR
+            return count_quarantine(tx, self._desk.tenant, since, MOST_REFUSED_AN_HOUR) >= MOST_REFUSED_AN_HOUR
+
+    def _tell_of_flood(self) -> None:
+        now = self._desk.database.clock.now_ms()
+        if self._flood_told_at is not None and now - self._flood_told_at < MINUTE:
+            return
+        self._flood_told_at = now
+        with self._desk.database.transaction() as tx:
+            reason = f"the portal hands over more than {MOST_REFUSED_AN_HOUR} entries an hour that are refused"
+            self._desk.alert(tx, f"{reason}: they are not kept any more; is its host in foreign hands?", None)
 
     def _as_kept(self, entry: Entry) -> tuple[str, bytes]:
         match entry:

@@ -13,7 +13,7 @@ from relay.store.repositories.mailbox_entries import forget_quarantine, forget_s
 
 KEEP_MS = 90 * DAY
 MOST_REFUSED = 2000
-"""Refused entries that are kept, the newest: a portal that invents them fills no disk."""
+"""Refused entries that are kept, the newest. How many may come between two sweeps: relay.mailbox.incoming."""
 _AT_ONCE = 1000
 
 

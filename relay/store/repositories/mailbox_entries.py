@@ -63,6 +63,13 @@ def quarantine_entry(tx: Tx, tenant: str, box_id: str, outer_id: str, *, kind: s
     return entry_id
 
 
+def count_quarantine(tx: Tx, tenant: str, since_ms: int, most: int) -> int:
+    """Return how many entries were refused since a time, counted up to `most`."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM mailbox_quarantine WHERE tenant = ? AND at >= ? LIMIT ?) newest"
+    row = tx.fetch_one(sql, [tenant, since_ms, most])
+    return 0 if row is None else int(row[0])
+
+
 def list_quarantine(tx: Tx, tenant: str, *, limit: int = 100) -> list[QuarantinedEntry]:
     """Return refused entries, newest first."""
     rows = tx.fetch_all(

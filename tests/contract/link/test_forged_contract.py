@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from relay.core.clock import HOUR, MINUTE
+from relay.core.ids import new_id
 from relay.core.wire.sealed import SeedKeys, read_capsule, read_card, seal_up, sign_rekey
+from relay.mailbox import incoming
 from relay.mailbox.incoming_values import (
     BrokenEntry,
     Entry,
@@ -113,6 +116,40 @@ def test_what_does_not_fit_is_refused_with_its_code_and_kept(linked: Linked, wha
     assert len(linked.alerts()) == alerts
     if what not in ("sealed", "gen", "card", "chunk-count", "part-number"):
         assert take(linked, entry, chunks) is Result.TAKEN
+
+
+def test_a_flood_of_refused_entries_fills_no_disk(linked: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the portal invents is kept and told one by one up to a number; what a reader signed is answered still."""
+    monkeypatch.setattr(incoming, "MOST_REFUSED_AN_HOUR", 3)
+    reader = linked.open_mailbox()
+    (account,) = reader.read_all("account")
+
+    def rows() -> list[int]:
+        with linked.inside.db.reading() as tx:
+            tables = ("mailbox_quarantine", "mailbox_seen", "event")
+            return [int(tx.fetch_all(f"SELECT count(*) FROM {table}")[0][0]) for table in tables]
+
+    def invent(count: int) -> None:
+        for _ in range(count):
+            assert take(linked, BrokenEntry(reader.box, 9, new_id()), {}) is Result.REFUSED
+
+    invent(3)
+    before, alerts = rows(), len(linked.alerts())
+    invent(5)
+    assert [now - then for now, then in zip(rows(), before, strict=True)] == [0, 0, 1]
+    assert len(linked.alerts()) == alerts + 1
+    assert "entries an hour" in str(linked.alerts())
+    linked.clock.advance(MINUTE)
+    invent(2)
+    assert len(linked.alerts()) == alerts + 2
+    entry, chunks = entry_of(linked, reader, re=account.manifest.id)
+    assert take(linked, entry, chunks) is Result.REFUSED
+    assert "message" in [kind for kind, _ in linked.waiting()]
+    assert take(linked, entry, chunks) is Result.REFUSED
+    assert rows()[0] == before[0]
+    linked.clock.advance(HOUR)
+    invent(1)
+    assert rows()[0] == before[0] + 1
 
 
 def test_an_answer_from_before_a_rekey_is_good_before_it_and_refused_after(linked: Linked) -> None:

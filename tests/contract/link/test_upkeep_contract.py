@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from relay.core.clock import DAY, HOUR
+from relay.core.errors import KeyStoreError
 from relay.core.ids import new_id
 from relay.core.wire.sealed import stretch
 from relay.link import reconcile
@@ -143,6 +144,27 @@ def test_an_inventory_without_an_end_ends(linked: Linked, monkeypatch: pytest.Mo
     linked.reconciler.compare(wire)
     assert wire.asked == 6
     assert any("had no end" in alert for alert in linked.alerts())
+
+
+def test_one_of_the_hours_jobs_that_fails_keeps_no_other_from_its_turn(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key daemon is away: what a hostile portal left here is swept all the same, and the rest is tried again."""
+    failing: list[str] = []
+
+    def renew() -> int:
+        failing.append("once")
+        raise KeyStoreError("away")
+
+    with linked.inside.db.transaction() as tx:
+        quarantine_entry(tx, TENANT, new_id(), new_id(), kind="item", code="size", data=b"...")
+    linked.clock.advance(KEEP_MS + HOUR)
+    monkeypatch.setattr(linked.keeper, "_renew_words", renew)
+    assert linked.keeper.run_once() == "failed: hourly"
+    with linked.inside.db.reading() as tx:
+        assert list_quarantine(tx, TENANT) == []
+    assert linked.keeper.run_once() == "failed: hourly"
+    assert failing == ["once", "once"]
 
 
 def test_what_was_seen_and_refused_has_an_age_and_answers_are_never_taken_twice(linked: Linked) -> None:
