@@ -11,7 +11,7 @@ from relay.core.clock import DAY, HOUR
 from relay.core.errors import KeyStoreError
 from relay.core.ids import new_id
 from relay.core.wire.sealed import stretch
-from relay.link import reconcile
+from relay.link import keeper, reconcile
 from relay.link.wire import HeldBox, InventoryPage, Report
 from relay.mailbox.boxes import recall_message
 from relay.mailbox.incoming_desk import RECEIPT_MS
@@ -160,6 +160,7 @@ def test_one_of_the_hours_jobs_that_fails_keeps_no_other_from_its_turn(
         quarantine_entry(tx, TENANT, new_id(), new_id(), kind="item", code="size", data=b"...")
     linked.clock.advance(KEEP_MS + HOUR)
     monkeypatch.setattr(linked.keeper, "_renew_words", renew)
+    monkeypatch.setattr(keeper, "reopen_locked", lambda *_: 1 // 0)
     assert linked.keeper.run_once() == "failed: hourly"
     with linked.inside.db.reading() as tx:
         assert list_quarantine(tx, TENANT) == []
